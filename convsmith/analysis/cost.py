@@ -1,0 +1,133 @@
+"""The exact cost of a network: one row per operator, each total a sum over the rows.
+
+Counts are for the batch in the graph's input types (one image, unless changed) and for a network in use: no dropout,
+normalisation with stored statistics. ``macs`` follows the field's convention: multiply-adds of convolutions, linear
+layers and attention, zeros of the padding included, bias, normalisation and pooling left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from typing import Any
+
+from convsmith.ir import Graph, Node, Shape, Terms
+
+WEIGHT_BYTES = 4
+"""Bytes of a stored parameter: float32."""
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """What one node costs.
+
+    Attributes:
+        params: Learned parameters stored under this node; zero where they are another node's.
+        activations: Elements of the output of a layer with taps, zero elsewhere (as pycls counts them).
+        bytes_moved: Bytes of its inputs, parameters and output.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[Shape, ...]
+    output: Shape
+    params: int
+    terms: Terms
+    activations: int
+    bytes_moved: int
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds."""
+        return self.terms.macs
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "name": self.name,
+            "op": self.op,
+            "inputs": [list(shape) for shape in self.inputs],
+            "output": list(self.output),
+            "params": self.params,
+            "macs": self.macs,
+            "terms": self.terms.to_dict(),
+        }
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The ledger of a network.
+
+    Attributes:
+        peak_activation_bytes: Most bytes of values alive at once when each is released after its last use.
+    """
+
+    layers: tuple[LayerCost, ...]
+    peak_activation_bytes: int
+
+    @cached_property
+    def terms(self) -> Terms:
+        """All terms, summed over the layers."""
+        return reduce(Terms.__add__, (layer.terms for layer in self.layers), Terms())
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of the whole network."""
+        return self.terms.macs
+
+    @property
+    def params(self) -> int:
+        """Learned parameters of the whole network, shared ones once."""
+        return sum(layer.params for layer in self.layers)
+
+    def totals(self) -> dict[str, int]:
+        """The totals by the names of the ``inspect`` contract."""
+        return {
+            "params": self.params,
+            "macs": self.macs,
+            "activations": sum(layer.activations for layer in self.layers),
+            "weight_bytes": self.params * WEIGHT_BYTES,
+            "peak_activation_bytes": self.peak_activation_bytes,
+            "bytes_moved": sum(layer.bytes_moved for layer in self.layers),
+        }
+
+
+def cost(graph: Graph) -> Cost:
+    """The exact cost of ``graph``, layer by layer.
+
+    Raises:
+        OpError: If the network does not fit its input types.
+    """
+    return Cost(tuple(_layer(graph, node) for node in graph.nodes), _peak_bytes(graph))
+
+
+def _layer(graph: Graph, node: Node) -> LayerCost:
+    inputs, output = graph.input_types(node), graph.types[node.name]
+    stored = _numel(node.op.param_shapes(*inputs))
+    terms = node.op.terms(*inputs)
+    return LayerCost(
+        name=node.name,
+        op=type(node.op).__name__,
+        inputs=tuple(type.shape for type in inputs),
+        output=output.shape,
+        params=0 if node.shares else stored,
+        terms=terms,
+        activations=output.numel if terms.taps else 0,
+        bytes_moved=stored * WEIGHT_BYTES + sum(type.nbytes for type in inputs) + output.nbytes,
+    )
+
+
+def _numel(shapes: Mapping[str, Shape]) -> int:
+    return sum(math.prod(shape) for shape in shapes.values())
+
+
+def _peak_bytes(graph: Graph) -> int:
+    alive = sum(type.nbytes for _, type in graph.inputs)
+    peak = alive
+    for node in graph.nodes:
+        alive += graph.types[node.name].nbytes
+        peak = max(peak, alive)
+        alive -= sum(graph.types[value].nbytes for value in graph.last_uses[node.name])
+    return peak

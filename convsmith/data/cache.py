@@ -1,0 +1,88 @@
+"""Folders of the user's cache that are either complete or absent, however the building of one ends.
+
+An entry is built in a hidden folder beside its place and renamed into it in one step, so a crash, a full
+disk or Ctrl-C leaves nothing that could be read, and of two processes that build at once one wins.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from convsmith.data.listing import Listing, shown
+from convsmith.errors import DataError
+from convsmith.files import make_folder, writing
+
+FORMAT_VERSION: Final = 1
+
+
+def cache_folder() -> Path:
+    """``$CONVSMITH_CACHE``, else ``convsmith`` in ``$XDG_CACHE_HOME``, else ``~/.cache/convsmith``."""
+    own = os.environ.get("CONVSMITH_CACHE")
+    if own:
+        return Path(own).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "convsmith"
+
+
+def check_outside(folder: Path, source: Path) -> None:
+    """Refuse a cache below the user's images.
+
+    Raises:
+        DataError: If ``folder`` lies in ``source``, which is never written to.
+    """
+    if folder.resolve().is_relative_to(source.resolve()):
+        raise DataError("the cache must not lie in the image folder", where=shown(folder), remedy="set CONVSMITH_CACHE")
+
+
+def cache_key(listing: Listing, side: int | None, channels: int | None) -> str:
+    """A digest of the request and of every file's path, label, split, size and modification time."""
+    files = [
+        (item.path, item.label, item.split, *_stamp(os.path.join(listing.root, item.path))) for item in listing.items
+    ]
+    rejected = [(entry.path, entry.reason) for entry in listing.rejected]
+    parts = (FORMAT_VERSION, listing.root, listing.classes, files, rejected, side, channels)
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def build_entry(folder: Path, key: str, fill: Callable[[Path], None]) -> Path:
+    """Let ``fill`` write an entry's files and put them in place together.
+
+    Returns the entry's folder; where another process was first, that is the other's.
+
+    Raises:
+        RunError: If the cache cannot be written; nothing is then left behind.
+    """
+    make_folder(folder)
+    entry = folder / key
+    with writing(folder):
+        temporary = Path(tempfile.mkdtemp(dir=folder, prefix=f".{key}."))
+        try:
+            fill(temporary)
+            _put_in_place(temporary, entry)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return entry
+
+
+def _put_in_place(temporary: Path, entry: Path) -> None:
+    try:
+        temporary.rename(entry)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):  # reading the file gives the reason
+        return -1, -1
+    return status.st_size, status.st_mtime_ns

@@ -1,0 +1,79 @@
+"""Changing the size of images: once into the cache with Pillow, and later by a matrix of our own.
+
+The matrix exists because the same resampling must run in training and inside an exported graph. It is
+computed from integers alone, so every machine gets the same bits.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from convsmith.errors import DataError
+
+Fit = Literal["squash", "letterbox"]
+
+MID_GREY: Final = 128
+_CHUNK_ELEMENTS: Final = 1 << 22
+
+
+def resize(image: NDArray[np.uint8], side: int, fit: Fit) -> NDArray[np.uint8]:
+    """Bring one image (H, W, C) to (side, side, C) with Pillow's antialiased bilinear filter.
+
+    ``squash`` scales both axes to ``side``; ``letterbox`` keeps the aspect ratio and fills the rest with
+    mid grey, the image centred. ``reducing_gap=None`` keeps Pillow from shrinking in cheaper steps first.
+    """
+    height, width = image.shape[:2]
+    if (height, width) == (side, side):
+        return image
+    if fit == "squash":
+        return _scale(image, side, side)
+    longest = max(height, width)
+    inner_height, inner_width = (max(1, round(size * side / longest)) for size in (height, width))
+    boxed = np.full((side, side, image.shape[2]), MID_GREY, np.uint8)
+    top, left = (side - inner_height) // 2, (side - inner_width) // 2
+    boxed[top : top + inner_height, left : left + inner_width] = _scale(image, inner_height, inner_width)
+    return boxed
+
+
+def _scale(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+    scaled = picture.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=None)
+    return np.asarray(scaled).reshape(height, width, image.shape[2])
+
+
+def resample_matrix(source: int, target: int) -> NDArray[np.float32]:
+    """The antialiased triangle filter from ``source`` to ``target`` pixels, float32 (target, source).
+
+    Pixel i of the target looks at the source around (i + 1/2) * source / target with a triangle of
+    half-width max(source / target, 1). Each row sums to one; the matrix is the identity for equal sizes.
+    """
+    if source < 1 or target < 1:
+        raise DataError("sizes must be at least 1", received=(source, target))
+    # All distances are multiplied by 2 * target, which makes every weight an exact integer.
+    centres = (2 * np.arange(target, dtype=np.int64) + 1) * source
+    pixels = (2 * np.arange(source, dtype=np.int64) + 1) * target
+    weights = np.maximum(0, 2 * max(source, target) - np.abs(pixels[None, :] - centres[:, None]))
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def resample(pixels: NDArray[np.uint8], target: int) -> NDArray[np.uint8]:
+    """Bring square images (N, S, S, C) to (N, target, target, C): A X Aᵀ in float32, rounded half to even.
+
+    A is ``resample_matrix(S, target)``. Equal sizes give the very pixels back. Each image is multiplied on
+    its own, so the result does not depend on its neighbours.
+    """
+    count, source, _, channels = pixels.shape
+    if source == target:
+        return pixels
+    matrix = resample_matrix(source, target)
+    result = np.empty((count, target, target, channels), np.uint8)
+    step = max(1, _CHUNK_ELEMENTS // (source * source * channels))
+    for start in range(0, count, step):
+        chunk = pixels[start : start + step].transpose(0, 3, 1, 2).astype(np.float32, order="C")
+        values = np.matmul(np.matmul(matrix, chunk), matrix.T)
+        result[start : start + step] = np.rint(values).clip(0, 255).transpose(0, 2, 3, 1)
+    return result

@@ -1,0 +1,89 @@
+"""The design: stem, stages and head as frozen values, with the keys that each block's own signature declares.
+
+A block's keyword arguments are read once, here, and become the keys of its stage: adding an argument to a block adds
+it to the file format, its checks and the JSON schema.
+"""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union, cast, get_type_hints
+
+from pydantic import BaseModel, Field, create_model
+
+from convsmith.design.blocks import BLOCKS
+from convsmith.design.ends import HEADS, STEMS
+
+Size = Annotated[int, Field(ge=1)]
+Stride = Annotated[int, Field(ge=1, le=16)]
+
+
+class _Part(BaseModel, extra="forbid", frozen=True, strict=True):
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys that belong to the block itself."""
+        own = set(type(self).model_fields) - set(_shared(type(self)))
+        return {name: getattr(self, name) for name in own}
+
+
+class Stem(_Part, frozen=True):
+    """How the image comes in: a block that stands before the first stage."""
+
+    block: str
+    width: Size
+    stride: Stride = 1
+
+
+class Stage(_Part, frozen=True):
+    """``depth`` blocks of ``width`` channels; the first of them divides the size of the map by ``stride``."""
+
+    block: str
+    depth: Size
+    width: Size
+    stride: Stride = 1
+
+
+class Head(_Part, frozen=True):
+    """What the network is for."""
+
+    task: str
+    classes: Annotated[int, Field(ge=2)]
+
+
+def _shared(part: type[BaseModel]) -> set[str]:
+    return set(next(base for base in (Stem, Stage, Head) if issubclass(part, base)).model_fields)
+
+
+def _variants(base: type[BaseModel], key: str, functions: dict[str, Callable[..., str]]) -> tuple[type[BaseModel], ...]:
+    return tuple(_variant(base, key, name, function) for name, function in functions.items())
+
+
+def _variant(base: type[BaseModel], key: str, name: str, function: Callable[..., str]) -> type[BaseModel]:
+    hints = get_type_hints(function, include_extras=True)
+    fields: dict[str, Any] = {key: (operator.getitem(cast("Any", Literal), name), name)}
+    for option, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and option not in base.model_fields:
+            fields[option] = (hints[option], parameter.default)
+    return create_model(f"{name}_{base.__name__.lower()}", __base__=base, __doc__=inspect.getdoc(function), **fields)
+
+
+if TYPE_CHECKING:
+    AnyStem: TypeAlias = Stem
+    AnyStage: TypeAlias = Stage
+    AnyHead: TypeAlias = Head
+else:
+    AnyStem = Annotated[Union[_variants(Stem, "block", STEMS)], Field(discriminator="block")]  # noqa: UP007
+    AnyStage = Annotated[Union[_variants(Stage, "block", BLOCKS)], Field(discriminator="block")]  # noqa: UP007
+    AnyHead = Annotated[Union[_variants(Head, "task", HEADS)], Field(discriminator="task")]  # noqa: UP007
+
+
+class Design(BaseModel, extra="forbid", frozen=True, strict=True):
+    """A network as its author thinks of it. ``input`` is (channels, height, width)."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    input: tuple[Size, Size, Size]
+    stem: AnyStem
+    stage: Annotated[tuple[AnyStage, ...], Field(min_length=1)]
+    head: AnyHead

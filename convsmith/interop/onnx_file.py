@@ -1,0 +1,212 @@
+"""A graph with its weights as an ONNX file that takes images as they come, and running such a file.
+
+The file is written node by node from the graph, not traced: every tensor in it has the name that the graph gives it,
+every shape is the graph's own and is checked against ONNX's inference, and the batch is left open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata as packages
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, ValueInfoProto, checker, helper, shape_inference
+
+from convsmith.errors import ModelError
+from convsmith.files import write_atomically
+from convsmith.interop.mismatch import check_weights
+from convsmith.interop.onnx_ops import OPSET, Call, Draft, write_node
+from convsmith.ir import Graph, Shape, TensorType
+from convsmith.ops import BatchNorm2d
+
+BATCH: Final = "batch"
+PIXELS: Final = "pixels"
+LOGITS: Final = "logits"
+
+
+@dataclass(frozen=True, eq=False)
+class Preprocess:
+    """What turns the pixels of images into the input of a network, as part of the file.
+
+    Attributes:
+        mean: Per channel, in 0 to 255.
+        std: Per channel, in 0 to 255.
+        resample: Matrices A (H, height of the images) and B (W, width of the images), float32. Each channel X becomes
+            ``A X Bᵀ``, rounded half to even and cut to 0 to 255, before it is normalised.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resample: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+
+
+def write_onnx(
+    graph: Graph,
+    weights: Mapping[str, NDArray[Any]],
+    path: Path,
+    *,
+    preprocess: Preprocess | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> Path:
+    """Write the network, as it is in use, to an ONNX file.
+
+    The input is the graph's, float32 (batch, C, H, W), or with ``preprocess`` ``pixels``, uint8 (batch, H, W, C) as
+    image libraries deliver them. A single output is called ``logits``; several keep their names.
+
+    Args:
+        graph: The network.
+        weights: All parameters and running statistics by name, as ``weights_of`` gives them.
+        path: The file.
+        preprocess: What to do to pixels first.
+        metadata: Text stored in the file.
+
+    Raises:
+        ModelError: If an operator has no form in ONNX, weights do not fit, or names clash.
+        RunError: If the file cannot be written.
+    """
+    content = _model(graph, weights, preprocess, metadata or {}).SerializeToString(deterministic=True)
+    return write_atomically(path, lambda target: target.write_bytes(content))
+
+
+def run_onnx(model: Path | str | bytes, *, threads: int = 1) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+    """Load a model of one input and one output into onnxruntime on the CPU; the result maps one to the other.
+
+    Raises:
+        ModelError: If it cannot be loaded; the result raises it for an array that the model does not take.
+    """
+    where = "ONNX model" if isinstance(model, bytes) else str(model)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors only; they are raised as well
+    content = model if isinstance(model, bytes) else str(model)
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own classes have no common base
+        raise ModelError(f"onnxruntime cannot load it: {_reason(error)}", where=where) from error
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if (len(inputs), len(outputs)) != (1, 1):
+        raise ModelError("must have one input and one output", received=(len(inputs), len(outputs)), where=where)
+
+    def run(array: NDArray[Any]) -> NDArray[np.float32]:
+        try:
+            return session.run(None, {inputs[0].name: array})[0]  # pyright: ignore[reportReturnType]
+        except Exception as error:
+            raise ModelError(f"onnxruntime cannot run it: {_reason(error)}", where=where) from error
+
+    return run
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _model(
+    graph: Graph, weights: Mapping[str, NDArray[Any]], preprocess: Preprocess | None, metadata: Mapping[str, str]
+) -> ModelProto:
+    expected = _expected(graph)
+    check_weights(expected, weights)
+    draft = Draft()
+    for name in expected:
+        draft.store(name, np.asarray(weights[name], np.float32))
+    inputs = [_info(name, type) for name, type in graph.inputs]
+    tensors = {name: name for name, _ in graph.inputs}
+    if preprocess is not None:
+        inputs, tensors = _write_preprocess(graph, preprocess, draft)
+    for node in graph.nodes:
+        read = tuple(tensors[value] for value in node.inputs)
+        tensors[node.name] = write_node(Call(node, graph.input_types(node), read, draft))
+    outputs = [_write_output(graph, value, tensors[value], draft) for value in graph.outputs]
+    named = {info.name for info in outputs}
+    written = {output for node in draft.nodes for output in node.output} - named
+    shapes = [_info(node.name, graph.types[node.name]) for node in graph.nodes if node.name in written]
+    drawing = helper.make_graph(draft.nodes, graph.name, inputs, outputs, draft.tensors, value_info=shapes)
+    opset = helper.make_opsetid("", OPSET)
+    model = helper.make_model(
+        drawing,
+        opset_imports=[opset],
+        ir_version=helper.find_min_ir_version_for([opset]),
+        producer_name="convsmith",
+        producer_version=packages.version("convsmith"),
+    )
+    helper.set_model_props(model, dict(metadata))
+    return _checked(graph, model)
+
+
+def _checked(graph: Graph, model: ModelProto) -> ModelProto:
+    """The model with the shape of every tensor, if ONNX agrees with the graph about all of them."""
+    try:
+        checker.check_model(model, full_check=True)
+        return shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    except (checker.ValidationError, shape_inference.InferenceError) as error:
+        raise ModelError(f"the graph is no valid ONNX model: {_reason(error)}", where=graph.name) from error
+
+
+def _expected(graph: Graph) -> dict[str, Shape]:
+    """Shapes of all stored arrays: parameters and the running statistics of batch norms."""
+    shapes = dict(graph.param_shapes)
+    for node in graph.nodes:
+        if isinstance(node.op, BatchNorm2d) and not node.shares:
+            shapes |= {f"{node.name}.{name}": (node.op.num_features,) for name in ("running_mean", "running_var")}
+    return shapes
+
+
+def _info(name: str, type: TensorType) -> ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, [BATCH, *type.shape[1:]])
+
+
+def _write_output(graph: Graph, value: str, tensor: str, draft: Draft) -> ValueInfoProto:
+    name = LOGITS if len(graph.outputs) == 1 else value
+    if tensor != name:
+        draft.add(name, "Identity", tensor)
+    return _info(name, graph.types[value])
+
+
+def _write_preprocess(
+    graph: Graph, preprocess: Preprocess, draft: Draft
+) -> tuple[list[ValueInfoProto], dict[str, str]]:
+    """Write the way from pixels to the network's input; return the file's input and where the network finds its own."""
+    (name, type), *others = graph.inputs
+    _, channels, height, width = type.shape
+    _check_preprocess(graph, preprocess, len(others))
+    value = draft.add("preprocess.channels_first", "Transpose", PIXELS, perm=(0, 3, 1, 2))
+    value = draft.add("preprocess.float", "Cast", value, to=TensorProto.FLOAT)
+    if preprocess.resample is not None:
+        rows, columns = (np.asarray(matrix, np.float32) for matrix in preprocess.resample)
+        height, width = rows.shape[1], columns.shape[1]
+        value = draft.add("preprocess.rows", "MatMul", draft.store("preprocess.rows.matrix", rows), value)
+        across = draft.store("preprocess.columns.matrix", np.ascontiguousarray(columns.T))
+        value = draft.add("preprocess.columns", "MatMul", value, across)
+        value = draft.add("preprocess.round", "Round", value)
+        limits = (
+            draft.store(f"preprocess.{side}", np.asarray(at, np.float32)) for side, at in (("black", 0), ("white", 255))
+        )
+        value = draft.add("preprocess.clip", "Clip", value, *limits)
+    mean, std = (
+        draft.store(f"preprocess.{part}", np.asarray(values, np.float32).reshape(1, channels, 1, 1))
+        for part, values in (("mean", preprocess.mean), ("std", preprocess.std))
+    )
+    value = draft.add(name, "Div", draft.add("preprocess.centred", "Sub", value, mean), std)
+    pixels = helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, [BATCH, height, width, channels])
+    return [pixels], {name: value}
+
+
+def _check_preprocess(graph: Graph, preprocess: Preprocess, others: int) -> None:
+    _, channels, *size = graph.inputs[0][1].shape
+    where = f"{graph.name}: preprocess"
+    if others:
+        raise ModelError("needs a network of one input", received=1 + others, where=where)
+    if not len(preprocess.mean) == len(preprocess.std) == channels:
+        raise ModelError(
+            f"mean and std must have {channels} values each", received=(preprocess.mean, preprocess.std), where=where
+        )
+    if min(preprocess.std) <= 0:
+        raise ModelError("std must be positive", received=preprocess.std, where=where)
+    made = [len(matrix) for matrix in preprocess.resample or ()]
+    if made and made != size:
+        raise ModelError(f"resample must give the network's {size[0]}×{size[1]} pixels", received=made, where=where)

@@ -1,0 +1,74 @@
+"""Attributes per axis: numbers as torch accepts them, kept in one canonical form."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from convsmith.ir import Op
+
+Pair = tuple[int, int]
+Sides = tuple[Pair, Pair]
+"""Padding: (top, bottom), (left, right)."""
+
+
+def pair(value: Any) -> Any:
+    """``3`` is ``(3, 3)``; lists become tuples; anything else is left for the operator to refuse."""
+    if isinstance(value, int):
+        return (value, value)
+    return tuple(cast("list[Any]", value)) if isinstance(value, list) else value
+
+
+def sides(value: Any) -> Any:
+    """``1`` is ``((1, 1), (1, 1))`` and ``(1, 2)`` is ``((1, 1), (2, 2))``; anything else is left to be refused."""
+    axes = pair(value)
+    return tuple(map(pair, _items(axes))) or axes
+
+
+def symmetric(padding: Sides) -> bool:
+    """Whether both sides of each axis have the same padding, as torch's own layers need."""
+    return padding[0][0] == padding[0][1] and padding[1][0] == padding[1][1]
+
+
+def check_pair(op: Op, name: str, value: Any, least: int) -> None:
+    """Refuse anything but two integers of at least ``least``.
+
+    Raises:
+        OpError: Naming the attribute and the value.
+    """
+    op.require(_is_pair(value, least), f"must be two integers of at least {least}", name, value)
+
+
+def check_sides(op: Op, name: str, value: Any, least: int | None = 0) -> None:
+    """Refuse anything but two pairs of integers of at least ``least``.
+
+    Raises:
+        OpError: Naming the attribute and the value.
+    """
+    axes = _items(value)
+    holds = len(axes) == 2 and all(_is_pair(axis, least) for axis in axes)
+    bound = "" if least is None else f" of at least {least}"
+    op.require(holds, f"must be (top, bottom), (left, right) integers{bound}", name, value)
+
+
+def check_positive(op: Op, **attributes: Any) -> None:
+    """Refuse attributes that are not positive integers.
+
+    Raises:
+        OpError: Naming the attribute and the value.
+    """
+    for name, value in attributes.items():
+        op.require(is_int(value) and value > 0, "must be a positive integer", name, value)
+
+
+def is_int(value: Any) -> bool:
+    """Whether ``value`` is an integer and not a truth value."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_pair(value: Any, least: int | None) -> bool:
+    numbers = _items(value)
+    return len(numbers) == 2 and all(is_int(number) and (least is None or number >= least) for number in numbers)
+
+
+def _items(value: Any) -> tuple[Any, ...]:
+    return cast("tuple[Any, ...]", value) if isinstance(value, tuple) else ()

@@ -1,0 +1,1 @@
+"""Which network fits a budget: the space, the race, its statistics and its record."""

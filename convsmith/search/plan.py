@@ -1,0 +1,292 @@
+"""The time plan: how a given time is divided over the rungs of a search and its finals.
+
+A training's time is linear in its images, so one length, that of a full training, follows exactly from the time: every
+rung trains for a fixed share of it, the finals for all of it. The finals get at least 35 % of the time, and more where
+three seeds of each finalist at full length ask for more. Everything here is a pure function of measured paces.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from convsmith.quantities import format_count, format_seconds
+from convsmith.search.candidate import Candidate
+
+
+@dataclasses.dataclass(frozen=True)
+class Load:
+    """What one training goes through.
+
+    Attributes:
+        train: Images of an epoch.
+        select: Images judged after a training of the search.
+        test: Images judged after a final.
+        evaluation: Time to judge an image over time to train on it; a forward pass is a third of forward and backward.
+        setup: Seconds before the first image.
+    """
+
+    train: int
+    select: int
+    test: int
+    evaluation: float = 1 / 3
+    setup: float = 0.0
+
+    def seconds(self, pace: float, images: float, final: bool) -> float:
+        """Predicted seconds of a training at ``pace`` seconds per image."""
+        return self.setup + pace * (images + self._judging(final))
+
+    def pace(self, seconds: float, images: int, final: bool) -> float:
+        """The pace that a finished training shows."""
+        return max(seconds - self.setup, 0.0) / (images + self._judging(final))
+
+    def _judging(self, final: bool) -> float:
+        return self.evaluation * (self.test if final else self.select)
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """The constants of a search.
+
+    Attributes:
+        reserve: Least share of the time for the finals.
+        margin: Share of the time left free, because no prediction is exact.
+        min_epochs: Shortest training, in passes over the images.
+        min_images: Shortest training, in images; it holds where passes are short.
+        max_epochs: Longest training in passes; time beyond it goes to more seeds.
+        max_images: A full training may be this long whatever the passes are.
+        rungs: Most rungs, from 1 to 3.
+        finalists: Best networks of the last rung that go to the finals, beside the best rule.
+        min_seeds: Seeds of each finalist that are planned for.
+        max_seeds: Seeds at which the finals end even if time remains.
+    """
+
+    reserve: float = 0.35
+    margin: float = 0.03
+    min_epochs: float = 2.0
+    min_images: int = 5_000
+    max_epochs: float = 100.0
+    max_images: int = 50_000
+    rungs: int = 3
+    finalists: int = 2
+    min_seeds: int = 3
+    max_seeds: int = 15
+
+    def shortest(self, load: Load) -> int:
+        """Least images of a training that says anything."""
+        return max(math.ceil(self.min_epochs * load.train), self.min_images)
+
+    def longest(self, load: Load) -> float:
+        """Most images of a training."""
+        return max(self.max_epochs * load.train, self.max_images)
+
+
+def policy_for(seconds: float) -> Policy:
+    """The policy for a time: under five minutes two rungs do, because setting up trainings would eat a third."""
+    return Policy(rungs=2) if seconds < 300 else Policy()
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A rung of the ladder: its ``length`` relative to a full training, and the ``share`` of entrants it trains."""
+
+    length: float
+    share: float
+
+
+LADDERS: Final[Mapping[int, tuple[Step, ...]]] = {
+    0: (),
+    1: (Step(1.0, 1.0),),
+    2: (Step(0.35, 1.0), Step(1.0, 1 / 4)),
+    3: (Step(0.15, 1.0), Step(0.40, 1 / 3), Step(1.0, 1 / 8)),
+}
+
+
+def kept(entrants: int, share: float) -> int:
+    """Networks promoted on merit to a rung that trains ``share`` of the entrants."""
+    return max(2, math.ceil(entrants * share))
+
+
+def tolerated(count: int) -> int:
+    """Networks beyond ``count`` that may be promoted because noise alone may have put them behind."""
+    return max(1, count // 4)
+
+
+@dataclasses.dataclass(frozen=True)
+class RungPlan:
+    """``candidates`` trainings of ``images`` images each, ``seconds`` in all."""
+
+    images: int
+    candidates: int
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class FinalsPlan:
+    """``candidates`` times ``seeds`` trainings of ``images`` images each, ``seconds`` in all."""
+
+    images: int
+    candidates: int
+    seeds: int
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How the time is spent.
+
+    Attributes:
+        available: Seconds to be divided.
+        entrants: Keys of the networks of the first rung.
+        rungs: The rungs still to come, the next one first.
+        finals: The finals.
+        notes: What had to give, in words.
+    """
+
+    available: float
+    entrants: tuple[str, ...]
+    rungs: tuple[RungPlan, ...]
+    finals: FinalsPlan
+    notes: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """Predicted seconds in all."""
+        return sum(rung.seconds for rung in self.rungs) + self.finals.seconds
+
+    def lines(self) -> tuple[str, ...]:
+        """For people: one line per rung, one for the finals, then the notes."""
+        rungs = (
+            f"rung {number}: {rung.candidates} networks x {format_count(rung.images)} images, "
+            f"{format_seconds(rung.seconds)}"
+            for number, rung in enumerate(self.rungs, start=1)
+        )
+        finals = (
+            f"finals: {self.finals.candidates} networks x {self.finals.seeds} seeds x "
+            f"{format_count(self.finals.images)} images, {format_seconds(self.finals.seconds)}"
+        )
+        return (*rungs, finals, *self.notes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        values = dataclasses.asdict(self)
+        return {**values, "entrants": list(self.entrants), "rungs": list(values["rungs"]), "notes": list(self.notes)}
+
+
+def make_plan(
+    available: float, candidates: Sequence[Candidate], paces: Mapping[str, float], load: Load, policy: Policy
+) -> Plan:
+    """Divide ``available`` seconds over as many rungs and candidates as can be trained long enough to tell.
+
+    What gives first when time is short is the third rung, then drawn networks from the last one on, then the second
+    rung, then seeds of the finals; the named rules always stay.
+
+    Args:
+        available: Seconds.
+        candidates: In order of importance; drawn ones at the end are dropped first.
+        paces: Seconds per training image, by key.
+        load: What a training goes through.
+        policy: The constants.
+    """
+    rules = [c for c in candidates if c.rule]
+    draws = [c for c in candidates if not c.rule]
+    fewest = max(min(policy.finalists + 1 - len(rules), len(draws)), 0)
+    reserve = policy.reserve * available
+
+    def solve(rungs: int, drawn: int, seeds: int) -> Plan:
+        entrants = (*rules, *draws[:drawn])
+        steps = LADDERS[rungs if len(entrants) > policy.finalists + 1 else 0]
+        used = [paces[c.key] for c in entrants]
+        plan = divide(available, reserve, used, steps, len(entrants), load, policy, seeds)
+        notes = _notes(plan, policy, load, dropped=len(draws) - drawn, rungs=len(steps))
+        return dataclasses.replace(plan, entrants=tuple(c.key for c in entrants), notes=notes)
+
+    options = [(rungs, len(draws), policy.min_seeds) for rungs in (3, 2) if rungs <= policy.rungs]
+    options += [(min(2, policy.rungs), drawn, policy.min_seeds) for drawn in range(len(draws), fewest - 1, -1)]
+    options += [(1, fewest, policy.min_seeds), (1, fewest, 1)]
+    plans = [solve(*option) for option in options]
+    return next((plan for plan in plans if _first(plan) >= policy.shortest(load)), plans[-1])
+
+
+def divide(
+    available: float,
+    reserve: float,
+    paces: Sequence[float],
+    steps: Sequence[Step],
+    entrants: int,
+    load: Load,
+    policy: Policy,
+    seeds: int,
+) -> Plan:
+    """Solve the full length from the time left, for networks of ``paces`` that stand before the first of ``steps``.
+
+    ``reserve`` seconds are kept from the rungs. Which networks will reach later rungs is not known yet: their pace is
+    taken to be the mean. Trainings are never planned shorter than one batch, so in hopeless cases the plan exceeds
+    the time and its notes say so.
+    """
+    mean = sum(paces) / len(paces)
+    spendable = (1 - policy.margin) * available
+    counts = [_expected(len(paces), entrants, step, next_one=i == 0) for i, step in enumerate(steps)]
+    finals = min(policy.finalists + 1, len(paces))
+    search_fixed = sum(load.seconds(mean, 0, False) * count for count in counts)
+    finals_fixed = load.seconds(mean, 0, True) * finals * seeds
+    search_slope = mean * sum(count * step.length for count, step in zip(counts, steps, strict=True))
+    full = (spendable - search_fixed - finals_fixed) / (search_slope + mean * finals * seeds)
+    if steps:
+        full = min(full, (spendable - reserve - search_fixed) / search_slope)
+    full = min(full, policy.longest(load))
+    lengths = [_whole(step.length * full) for step in steps]
+    rungs = tuple(
+        RungPlan(images, count, load.seconds(mean, images, False) * count)
+        for images, count in zip(lengths, counts, strict=True)
+    )
+    last = FinalsPlan(_whole(full), finals, seeds, load.seconds(mean, _whole(full), True) * finals * seeds)
+    return Plan(available, (), rungs, last)
+
+
+def divide_finals(available: float, full: int, paces: Sequence[float], load: Load, policy: Policy) -> FinalsPlan:
+    """The finals of the networks of ``paces`` in the seconds left, each at most ``full`` images long.
+
+    Seeds are given up before length is: a final much shorter than the last rung would judge another network than the
+    one that was chosen. A tenth of the length is within what predictions miss by.
+    """
+    spendable = (1 - policy.margin) * available
+
+    def plan(seeds: int) -> FinalsPlan:
+        fixed = sum(load.seconds(pace, 0, True) for pace in paces) * seeds
+        images = _whole(min((spendable - fixed) / (sum(paces) * seeds), full))
+        seconds = sum(load.seconds(pace, images, True) for pace in paces) * seeds
+        return FinalsPlan(images, len(paces), seeds, seconds)
+
+    plans = [plan(seeds) for seeds in range(policy.min_seeds, 0, -1)]
+    return next((made for made in plans if made.images >= 0.9 * full), plans[-1])
+
+
+def _expected(present: int, entrants: int, step: Step, *, next_one: bool) -> int:
+    """Networks of a rung: those present for the next one; later those kept, tied, and one spared for its stratum."""
+    if next_one:
+        return present
+    count = kept(entrants, step.share)
+    return min(present, count + tolerated(count) + 1)
+
+
+def _whole(images: float) -> int:
+    """Whole images, of which even the shortest training sees a batch."""
+    return max(math.floor(images), 32)
+
+
+def _first(plan: Plan) -> int:
+    return plan.rungs[0].images if plan.rungs else plan.finals.images
+
+
+def _notes(plan: Plan, policy: Policy, load: Load, *, dropped: int, rungs: int) -> tuple[str, ...]:
+    short = _first(plan) < policy.shortest(load)
+    notes = (
+        (dropped > 0, f"time is short: {dropped} drawn networks are left out"),
+        (0 < rungs < policy.rungs, f"time is short: {rungs} of {policy.rungs} rungs"),
+        (plan.finals.seeds < policy.min_seeds, f"time is short: {plan.finals.seeds} seed in the finals"),
+        (short, f"time is too short: trainings see {_first(plan)} images, under {policy.shortest(load)} say little"),
+    )
+    return tuple(text for holds, text in notes if holds)

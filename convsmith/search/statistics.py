@@ -1,0 +1,268 @@
+"""What the finals say: accuracies with intervals, paired differences, the networks that tie, and the one to take.
+
+Two sources of chance are resampled together, the seed and the choice of test images (Bouthillier et al. 2021, arXiv
+2103.03098; Owen 2007 for resampling both sides of a table). All comparisons are paired on the same images and, where
+both succeeded, the same seeds. Chance is drawn from a given seed, so a report can be recomputed to the last digit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import kendalltau
+
+from convsmith.quantities import format_percent
+from convsmith.search.candidate import Candidate, Outcome, Training
+
+Table = NDArray[np.float64]
+_Z: Final = 1.959963984540054
+RESAMPLES: Final = 2_000
+_AT_ONCE: Final = 250
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A mean with its 95 % interval, over ``seeds`` seeds."""
+
+    mean: float
+    low: float
+    high: float
+    seeds: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Accuracy of A less that of B with its 95 % interval, and the probability that A is the better one."""
+
+    difference: float
+    low: float
+    high: float
+    probability: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Finalist:
+    """A network of the finals.
+
+    Attributes:
+        candidate: The network.
+        accuracy: On the locked test images.
+        behind: How the best one compares with it; None for the best one itself.
+        close: True if its mean is so near the best one's that the difference does not matter in practice.
+        tied: True if it is close, or cannot be told from the best one by these finals.
+    """
+
+    candidate: Candidate
+    accuracy: Estimate
+    behind: Comparison | None
+    close: bool
+    tied: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """The outcome of a search.
+
+    Attributes:
+        finalists: Best mean accuracy first.
+        margin: Differences up to this do not matter in practice.
+        chosen: The cheapest of the close ones.
+        best_rule: The best named rule of the finals, if any.
+        against_rule: How the chosen one compares with it; None if there is no rule or it is the rule.
+    """
+
+    finalists: tuple[Finalist, ...]
+    margin: float
+    chosen: Finalist
+    best_rule: Finalist | None
+    against_rule: Comparison | None
+
+    @property
+    def ties(self) -> tuple[Finalist, ...]:
+        """The tied ones, the chosen one among them."""
+        return tuple(finalist for finalist in self.finalists if finalist.tied)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values; networks are named by their keys."""
+        return {
+            "finalists": [
+                {
+                    "candidate": one.candidate.key,
+                    "accuracy": dataclasses.asdict(one.accuracy),
+                    "behind": dataclasses.asdict(one.behind) if one.behind else None,
+                    "close": one.close,
+                    "tied": one.tied,
+                }
+                for one in self.finalists
+            ],
+            "margin": self.margin,
+            "chosen": self.chosen.candidate.key,
+            "best_rule": self.best_rule.candidate.key if self.best_rule else None,
+            "against_rule": dataclasses.asdict(self.against_rule) if self.against_rule else None,
+        }
+
+
+def cheapest(candidate: Candidate) -> tuple[float, ...]:
+    """The usual order of costs: fewest macs, then fewest params."""
+    return candidate.macs, candidate.params
+
+
+def right(outcome: Outcome) -> NDArray[np.bool_]:
+    """Whether each judged image was right, (total,)."""
+    assert outcome.correct is not None
+    return np.unpackbits(np.frombuffer(outcome.correct, np.uint8), count=outcome.total).astype(bool)
+
+
+def estimate(table: Table, *, seed: int = 0) -> Estimate:
+    """Mean accuracy of a (seeds, images) table of zeros and ones, with its 95 % interval.
+
+    The variance comes from resampling seeds and images. The interval is Wilson's (JASA 1927, 22:209) for as many
+    independent images as that variance is worth, because percentiles are too narrow where hardly an image is wrong,
+    and nothing at all where none is.
+    """
+    seeds, images = table.shape
+    mean = float(table.mean())
+    variance = float(np.var(_resampled_means(table, seed)))
+    worth = mean * (1 - mean) / variance if variance > 0 else images
+    worth = min(max(worth, 1.0), float(seeds * images))
+    scale = 1 + _Z**2 / worth
+    centre = mean + _Z**2 / (2 * worth)
+    half = _Z * math.sqrt(mean * (1 - mean) / worth + _Z**2 / (4 * worth**2))
+    return Estimate(mean, max((centre - half) / scale, 0.0), min((centre + half) / scale, 1.0), seeds)
+
+
+def compare(a: Sequence[Training], b: Sequence[Training], *, seed: int = 0) -> Comparison:
+    """Accuracy of A less that of B from their finals, paired by seed and image, with a percentile interval.
+
+    Without a common seed the mean of each over its own seeds is paired by image alone.
+    """
+    ours, theirs = _tables(a), _tables(b)
+    common = sorted(ours.keys() & theirs.keys())
+    if common:
+        table = np.stack([ours[number] - theirs[number] for number in common])
+    else:
+        table = np.mean([*ours.values()], axis=0, keepdims=True) - np.mean([*theirs.values()], axis=0, keepdims=True)
+    means = _resampled_means(table, seed)
+    low, high = (float(value) for value in np.percentile(means, (2.5, 97.5)))
+    probability = float(np.mean(means > 1e-12) + np.mean(np.abs(means) <= 1e-12) / 2)
+    return Comparison(float(table.mean()), low, high, probability)
+
+
+def judge(
+    finals: Sequence[Training], *, cost: Callable[[Candidate], tuple[float, ...]] = cheapest, seed: int = 0
+) -> Judgement:
+    """Rank the finalists, find those that tie with the best, and choose one.
+
+    Tied are those whose mean is within ``max(0.3 points, 2 % of the best one's error)`` of the best, or whose paired
+    interval of the difference includes zero. The cheapest of the former is chosen: taking the cheapest of the latter
+    too would give away up to a point of accuracy, for hardly any cost, whenever test images are few. Failed trainings
+    are left out; at least one must have succeeded.
+
+    Args:
+        finals: Trainings judged on the test images.
+        cost: Orders the close ones, the least first.
+        seed: Of the resampling.
+    """
+    groups: dict[str, list[Training]] = {}
+    for training in finals:
+        if not training.outcome.failed:
+            groups.setdefault(training.candidate.key, []).append(training)
+    assert groups
+    estimates = {key: estimate(np.stack([*_tables(group).values()]), seed=seed) for key, group in groups.items()}
+    order = sorted(groups, key=lambda key: (-estimates[key].mean, *cost(groups[key][0].candidate), key))
+    best = order[0]
+    margin = max(0.003, 0.02 * (1 - estimates[best].mean))
+    finalists = [Finalist(groups[best][0].candidate, estimates[best], None, close=True, tied=True)]
+    for key in order[1:]:
+        behind = compare(groups[best], groups[key], seed=seed)
+        close = estimates[best].mean - estimates[key].mean <= margin + 1e-12
+        tied = close or behind.low <= 0
+        finalists.append(Finalist(groups[key][0].candidate, estimates[key], behind, close, tied))
+    chosen = min((one for one in finalists if one.close), key=lambda one: cost(one.candidate))
+    rule = next((one for one in finalists if one.candidate.rule), None)
+    against = None
+    if rule is not None and rule is not chosen:
+        against = compare(groups[chosen.candidate.key], groups[rule.candidate.key], seed=seed)
+    return Judgement(tuple(finalists), margin, chosen, rule, against)
+
+
+def verdict(judgement: Judgement) -> str:
+    """The outcome in plain words."""
+    chosen = judgement.chosen
+    spread = f"{format_percent(chosen.accuracy.low)} to {format_percent(chosen.accuracy.high)}"
+    seeds = f"{chosen.accuracy.seeds} seed{'s' if chosen.accuracy.seeds > 1 else ''}"
+    text = f"The network {_name(chosen)} reaches {format_percent(chosen.accuracy.mean)} ({spread}; {seeds})."
+    others = [_name(one) for one in judgement.ties if one is not chosen]
+    if others:
+        text += f" It ties with {_listed(others)}."
+    elif len(judgement.finalists) > 1:
+        text += " It is clearly the best of the finals."
+    return text + _against_rule(judgement)
+
+
+def rank_agreement(first: Sequence[Training], second: Sequence[Training]) -> float | None:
+    """Kendall's tau of the losses of networks trained in both rungs: 1 the same order, -1 the opposite.
+
+    None where fewer than two are common or all of them are equal.
+    """
+    losses = [
+        {one.candidate.key: one.outcome.log_loss for one in rung if not one.outcome.failed} for rung in (first, second)
+    ]
+    common = [key for key in losses[0] if key in losses[1]]
+    if len(common) < 2:
+        return None
+    result: Any = kendalltau([losses[0][key] for key in common], [losses[1][key] for key in common])
+    tau = float(result.statistic)
+    return None if math.isnan(tau) else tau
+
+
+def _resampled_means(table: Table, seed: int) -> Table:
+    """Means of ``RESAMPLES`` tables made by drawing seeds and images with replacement, (RESAMPLES,).
+
+    One seed fewer than there are is drawn, which makes the variance between seeds unbiased (Rao and Wu 1988, JASA
+    83:231); it matters for three seeds and not for thousands of images. Images with the same results over all seeds
+    are interchangeable, so only how often each such pattern is drawn is simulated.
+    """
+    rng = np.random.default_rng(seed)
+    seeds, images = table.shape
+    patterns, counts = np.unique(table, axis=1, return_counts=True)
+    means: list[Table] = []
+    for _ in range(RESAMPLES // _AT_ONCE):  # in parts, because many seeds make thousands of patterns
+        drawn = rng.multinomial(images, counts / images, size=_AT_ONCE)
+        weights = np.ones((_AT_ONCE, 1))
+        if seeds > 1:
+            weights = rng.multinomial(seeds - 1, np.full(seeds, 1 / seeds), size=_AT_ONCE) / (seeds - 1)
+        means.append(np.sum((weights @ patterns) * drawn, axis=1) / images)
+    return np.concatenate(means)
+
+
+def _tables(finals: Sequence[Training]) -> dict[int, Table]:
+    """For each seed that succeeded, zeros and ones of the test images."""
+    return {one.work.seed: right(one.outcome).astype(np.float64) for one in finals if not one.outcome.failed}
+
+
+def _against_rule(judgement: Judgement) -> str:
+    rule, against = judgement.best_rule, judgement.against_rule
+    if rule is None:
+        return ""
+    if against is None:
+        return f" It is what the rule {rule.candidate.rule} makes; no network of the search was clearly better."
+    side = "behind" if against.difference >= 0 else "ahead"
+    points = format_percent(abs(against.difference)).removesuffix(" %")
+    return (
+        f" The best rule is {rule.candidate.rule}, {points} points {side}; the network beats it with probability "
+        f"{format_percent(against.probability, 0)}."
+    )
+
+
+def _name(finalist: Finalist) -> str:
+    return finalist.candidate.design.name
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,0 +1,92 @@
+"""Graphs, weights and runs that the interop tests share."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from convsmith.interop.torch_module import Network, build
+from convsmith.ir import Builder, Graph, Op, TensorType
+from convsmith.ops import Add, BatchNorm2d, Concat, Conv2d, Dropout, Flatten, GlobalAvgPool, Linear, Mul, ReLU, Sigmoid
+
+Array = NDArray[Any]
+
+
+def one_node(op: Op, types: tuple[TensorType, ...]) -> Graph:
+    builder = Builder("one")
+    inputs = [builder.input(type, f"input{place}") for place, type in enumerate(types)]
+    return builder.graph(builder.add(op, *inputs, name="body.op"))
+
+
+def residual() -> Graph:
+    """A residual block whose two convolutions share weights, with squeeze-and-excitation, then a concatenation."""
+    builder = Builder("residual")
+    x = builder.input(TensorType((1, 3, 8, 8)))
+    with builder.scope("stem"):
+        x = builder.add(Conv2d(3, 8, 3, padding=1, bias=False), x, name="conv")
+        x = builder.add(BatchNorm2d(8), x, name="norm")
+    with builder.scope("stage1.block1"):
+        first = builder.add(Conv2d(8, 8, 3, padding=1), x, name="conv")
+        active = builder.add(ReLU(), first, name="act")
+        again = builder.add(Conv2d(8, 8, 3, padding=1), active, name="again")
+        gate = builder.add(GlobalAvgPool(), again, name="se.pool")
+        gate = builder.add(Conv2d(8, 8, 1), gate, name="se.conv")
+        gate = builder.add(Sigmoid(), gate, name="se.gate")
+        scaled = builder.add(Mul(), again, gate, name="se.scale")
+        x = builder.add(Add(), scaled, x, name="add")
+    x = builder.add(Concat(), x, first, name="join")
+    with builder.scope("head"):
+        x = builder.add(GlobalAvgPool(), x, name="pool")
+        x = builder.add(Flatten(), x, name="flatten")
+        x = builder.add(Dropout(0.5), x, name="dropout")
+        x = builder.add(Linear(16, 5), x, name="classifier")
+    return sharing(builder.graph(x), "stage1.block1.again", "stage1.block1.conv")
+
+
+def sharing(graph: Graph, name: str, owner: str) -> Graph:
+    nodes = tuple(replace(node, shares=owner) if node.name == name else node for node in graph.nodes)
+    return replace(graph, nodes=nodes)
+
+
+def randomised(graph: Graph) -> Network:
+    """The module in evaluation mode, every parameter and statistic drawn at random, variances positive."""
+    module, generator = build(graph).eval(), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, value in module.state_dict().items():
+            if value.dtype.is_floating_point:
+                drawn = torch.randn(value.shape, generator=generator)
+                value.copy_(drawn.abs() + 0.5 if name.endswith("running_var") else drawn)
+    return module
+
+
+def random_inputs(graph: Graph, batch: int) -> list[Array]:
+    random = np.random.default_rng(1)
+    return [random.standard_normal((batch, *type.shape[1:])).astype(np.float32) for _, type in graph.inputs]
+
+
+def exact(module: torch.nn.Module, inputs: list[Array]) -> Array:
+    """The output of the module in float64."""
+    double = copy.deepcopy(module).double().eval()
+    with torch.no_grad():
+        return double(*[torch.from_numpy(value).double() for value in inputs]).numpy()
+
+
+def run_session(path: Path, inputs: list[Array], *, optimised: bool) -> Array:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    level = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimised else level.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return session.run(None, dict(zip((entry.name for entry in session.get_inputs()), inputs, strict=True)))[0]
+
+
+def relative_error(got: Array, want: Array) -> float:
+    assert got.shape == want.shape
+    return float(np.abs(got - want).max() / np.abs(want).max())

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import strategies as st
+
+from convsmith.search.plan import LADDERS, Load, Policy, divide, divide_finals, make_plan, policy_for
+from tests.search.conftest import make_candidate
+
+CANDIDATES = [make_candidate(n, f"rule:r{n}" if n < 6 else f"draw:{n}", "depth") for n in range(24)]
+TEXT = "time is too short"
+
+
+@st.composite
+def situations(draw):
+    rules, draws = draw(st.integers(0, 6)), draw(st.integers(0, 18))
+    field = CANDIDATES[:rules] + CANDIDATES[6 : 6 + draws] or CANDIDATES[:1]
+    paces = {one.key: draw(st.floats(1e-5, 1e-2)) for one in field}
+    load = Load(
+        train=draw(st.integers(100, 50_000)),
+        select=draw(st.integers(10, 5_000)),
+        test=draw(st.integers(10, 10_000)),
+        setup=draw(st.sampled_from([0.0, 0.5, 3.0])),
+    )
+    policy = Policy(rungs=draw(st.integers(1, 3)))
+    return draw(st.floats(1, 1e6)), field, paces, load, policy
+
+
+def test_the_time_is_used_up_where_length_is_not_capped():
+    paces = {one.key: 1e-3 for one in CANDIDATES}
+    load, policy = Load(10_000, 1_500, 2_000), Policy()
+    plan = make_plan(4 * 3600, CANDIDATES, paces, load, policy)
+    assert plan.seconds == pytest.approx(0.97 * 4 * 3600, rel=1e-3)
+    assert next(rung.candidates for rung in plan.rungs) == 24
+    first, second, third = (rung.images / plan.finals.images for rung in plan.rungs)
+    assert (first, second, third) == pytest.approx((0.15, 0.40, 1.0), abs=1e-3)
+    by_hand = sum(24 * 1e-3 * (plan.rungs[0].images + 500) for _ in range(1))
+    assert plan.rungs[0].seconds == pytest.approx(by_hand)
+
+
+def test_tiny_mode_is_two_rungs_and_three_seeds():
+    field = CANDIDATES[:10]
+    load = Load(train=980, select=170, test=360, setup=0.3)
+    plan = make_plan(150, field, dict.fromkeys((one.key for one in field), 2e-4), load, policy_for(150))
+    assert len(plan.rungs) == 2
+    assert len(plan.entrants) == 10
+    assert plan.finals.seeds == 3
+    assert plan.notes == ()
+    assert plan.rungs[0].images >= 5_000
+
+
+def test_few_networks_go_straight_to_the_finals():
+    field = CANDIDATES[:3]
+    plan = make_plan(3600, field, dict.fromkeys((one.key for one in field), 1e-3), Load(1000, 100, 100), Policy())
+    assert plan.rungs == ()
+    assert plan.finals.candidates == 3
+
+
+def test_dividing_anew_spends_what_is_left():
+    load, policy = Load(10_000, 1_500, 2_000), Policy()
+    plan = divide(3000, 2000, [1e-3] * 8, LADDERS[3][1:], 24, load, policy, 3)
+    assert [rung.candidates for rung in plan.rungs] == [8, 5]
+    assert sum(rung.seconds for rung in plan.rungs) <= 1000
+    assert plan.seconds <= 3000
+
+
+def test_finals_give_up_seeds_before_length():
+    load, policy, paces = Load(10_000, 1_500, 3_000), Policy(), [1e-3] * 3
+    each = 3 * 101.0
+    assert divide_finals(4 * each, 100_000, paces, load, policy).seeds == 3
+    assert divide_finals(4 * each, 100_000, paces, load, policy).images == 100_000
+    assert divide_finals(2.2 * each, 100_000, paces, load, policy).seeds == 2
+    last = divide_finals(0.5 * each, 100_000, paces, load, policy)
+    assert last.seeds == 1
+    assert 40_000 < last.images < 50_000
+    assert last.seconds <= 0.5 * each
+
+
+def test_a_plan_can_be_printed_and_stored():
+    paces = {one.key: 1e-3 for one in CANDIDATES}
+    plan = make_plan(4 * 3600, CANDIDATES, paces, Load(10_000, 1_500, 2_000), Policy())
+    lines = plan.lines()
+    assert lines[0].startswith("rung 1: 24 networks x ")
+    assert lines[3].startswith("finals: 3 networks x 3 seeds x ")
+    assert len(json.loads(json.dumps(plan.to_dict()))["rungs"]) == 3

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from convsmith.errors import TrainingError
+from convsmith.search.candidate import Outcome, Training, Work
+from convsmith.search.plan import Policy
+from convsmith.search.racing import promote, race
+from convsmith.search.statistics import judge
+from convsmith.search.study import Study
+
+HOURS = 3600.0
+
+
+def run(world, study, seconds=4 * HOURS, **options):
+    options = {"policy": Policy(), "seed": 0, **options}
+    return race(
+        world.candidates,
+        train=world.train,
+        time_candidate=world.time,
+        study=study,
+        load=world.load,
+        clock=world.clock,
+        deadline=seconds,
+        **options,
+    )
+
+
+def losses(candidate, values):
+    """One rung with these (origin, stratum, loss)."""
+    return [
+        Training(Work(candidate(n, origin, stratum), 1000, 0, False), Outcome(0.5, loss, 1.0, 1000, None, 1000))
+        for n, (origin, stratum, loss) in enumerate(values)
+    ]
+
+
+def test_every_stratum_and_the_best_rule_survive_every_rung(world, memory):
+    for seed in range(10):
+        result = run(world(seed=seed), memory())
+        assert len(result.rungs) == 3
+        for before, after in zip(result.rungs, result.rungs[1:], strict=False):
+            ranked = sorted(before, key=lambda training: training.outcome.log_loss)
+            present = {training.candidate.key for training in after}
+            for stratum in ("depth", "width", "resolution"):
+                assert next(t for t in ranked if t.candidate.stratum == stratum).candidate.key in present
+            assert next(t for t in ranked if t.candidate.rule).candidate.key in present
+        last = [t for t in result.rungs[-1] if t.candidate.rule]
+        best_rule = min(last, key=lambda training: training.outcome.log_loss).candidate
+        assert result.best_rule == best_rule
+        assert best_rule in result.finalists
+
+
+def test_finals_are_paired_on_fresh_seeds_and_the_locked_test(world, memory):
+    one = world()
+    result = run(one, memory(), seed=7)
+    seeds = {c.key: {t.work.seed for t in result.finals if t.candidate == c} for c in result.finalists}
+    assert len(set(map(frozenset, seeds.values()))) == 1
+    assert len(next(iter(seeds.values()))) >= 3
+    assert {t.work.seed for rung in result.rungs for t in rung} == {7}
+    assert 7 not in next(iter(seeds.values()))
+    assert all(t.work.final and t.outcome.total == one.load.test for t in result.finals)
+    assert len({t.work.images for t in result.finals}) == 1
+
+
+@pytest.mark.parametrize("seconds", [150.0, 600.0, 1 * HOURS, 4 * HOURS])
+@pytest.mark.parametrize("slowdown", [0.7, 1.0, 1.5, 2.0])
+def test_deadline_is_obeyed_and_the_time_is_used(world, memory, seconds, slowdown):
+    one = world(slowdown=slowdown, seed=3)
+    result = run(one, memory(), seconds)
+    assert one.now <= 1.1 * seconds
+    assert one.now >= 0.75 * seconds
+    assert result.finals
+    assert result.stopped == "time"
+
+
+def test_a_deadline_that_has_passed_still_gives_one_final(world, memory):
+    one = world()
+    result = run(one, memory(), -1.0)
+    assert len(result.finals) == 1
+    assert one.now < 60
+
+
+def test_unlimited_time_ends_with_the_last_seed(world, memory):
+    one = world(draws=2)
+    result = run(one, memory(), 1000 * HOURS, policy=Policy(max_seeds=5))
+    assert result.stopped == "seeds"
+    assert len(result.finals) == 5 * len(result.finalists)
+    assert one.now < 200 * HOURS
+    assert max(t.work.images for t in result.finals) == 100 * one.load.train
+
+
+@pytest.mark.parametrize("draws", [0, 8])
+def test_a_race_stopped_anywhere_goes_on_without_repeating_anything(world, memory, draws):
+    whole = world(draws=draws)
+    expected = run(whole, memory())
+    for stop in range(whole.calls):
+        study = memory()
+        first, second = world(draws=draws, stop_at=stop), world(draws=draws)
+        with pytest.raises(KeyboardInterrupt):
+            run(first, study)
+        assert run(second, study).to_dict() == expected.to_dict()
+        # Memory.record refuses a second outcome of the same work, so this is the number of different trainings.
+        assert len(first.works) + len(second.works) == len(whole.works)
+
+
+def test_resume_from_a_journal_on_disk(world, tmp_path):
+    whole = world(draws=4)
+    expected = run(whole, Study(tmp_path / "whole", {"data": "a"}))
+    first, second, third = world(draws=4, stop_at=20), world(draws=4), world(draws=4)
+    with pytest.raises(KeyboardInterrupt):
+        run(first, Study(tmp_path / "cut", {"data": "a"}))
+    assert run(second, Study(tmp_path / "cut", {"data": "a"})) == expected
+    assert len(first.works) + len(second.works) == len(whole.works)
+    assert run(third, Study(tmp_path / "cut", {"data": "a"})) == expected
+    assert third.calls == 0
+
+
+def test_more_time_on_resume_adds_seeds_and_keeps_what_was_done(world, memory):
+    study = memory()
+    short = run(world(), study)
+    one = world()
+    longer = run(one, study, 8 * HOURS)
+    assert longer.rungs == short.rungs
+    assert longer.finals[: len(short.finals)] == short.finals
+    assert len(longer.finals) == len(short.finals) + len(one.works) > len(short.finals)
+
+
+def test_failed_networks_are_kept_with_their_cause_and_never_chosen(world, memory):
+    healthy = run(world(), memory())
+    bad = {healthy.finalists[0].key}
+    result = run(world(broken=lambda work: work.candidate.key in bad), memory())
+    causes = [t.outcome.failure for t in result.rungs[0] if t.candidate.key in bad]
+    assert causes == ["loss is not a number"]
+    assert not any(t.candidate.key in bad for t in (*result.rungs[1], *result.rungs[2], *result.finals))
+
+
+def test_a_finalist_that_fails_with_every_seed_drops_out(world, memory):
+    bad = run(world(), memory()).finalists[0]
+    result = run(world(broken=lambda work: work.final and work.candidate == bad), memory())
+    tried = [t for t in result.finals if t.candidate == bad]
+    assert len(tried) == 3
+    assert bad not in result.finalists
+    assert judge(result.finals).chosen.candidate != bad
+
+
+def test_when_all_finalists_fail_the_next_ones_are_tried(world, memory):
+    bad = {candidate.key for candidate in run(world(), memory()).finalists}
+    result = run(world(broken=lambda work: work.final and work.candidate.key in bad), memory())
+    assert result.finalists
+    assert not bad & {candidate.key for candidate in result.finalists}
+
+
+def test_when_nothing_trains_the_cause_is_told(world, memory):
+    with pytest.raises(TrainingError, match="loss is not a number"):
+        run(world(broken=lambda work: True), memory())
+
+
+def test_a_network_made_by_two_rules_is_trained_once(world, memory):
+    one = world()
+    one.candidates.append(one.candidates[0])
+    result = run(one, memory())
+    assert len(result.rungs[0]) == len(one.candidates) - 1
+
+
+def test_promote_keeps_the_best_the_strata_and_the_rule(candidate):
+    values = [("draw:0", "width", 0.10 + 0.02 * n) for n in range(6)]
+    values += [("draw:6", "depth", 0.9), ("rule:dwr", "width", 0.8), ("rule:regnet", "width", 0.85)]
+    values += [("draw:9", "resolution", math.inf), ("draw:10", "depth", 0.95)]
+    going = promote(losses(candidate, values), 2)
+    assert [one.design.stage[0].width - 8 for one in going] == [0, 1, 7, 6]
+
+
+def test_promote_spares_ties_but_not_a_crowd(candidate):
+    values = [("draw:0", "width", 0.500 + 0.001 * n) for n in range(20)]
+    assert len(promote(losses(candidate, values), 8)) == 10
+    values = [("draw:0", "width", 0.5 + 0.1 * n) for n in range(20)]
+    assert len(promote(losses(candidate, values), 8)) == 8
+    assert promote([], 3) == ()
+
+
+def test_events_tell_the_whole_story(world, memory):
+    events = []
+    result = run(world(), memory(), emit=lambda name, fields: events.append((name, fields)))
+    names = [name for name, _ in events]
+    done = [fields for name, fields in events if name == "training"]
+    assert names[0] == "plan"
+    assert names[-1] == "stop"
+    assert [fields["outcome"] for fields in done] == [
+        t.outcome.to_dict() for t in [*(t for rung in result.rungs for t in rung), *result.finals]
+    ]
+    assert [fields["tau"] is None for name, fields in events if name == "ranking"] == [True, False, False]

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from convsmith.search.candidate import Outcome, Training, Work
+from convsmith.search.statistics import cheapest, compare, estimate, judge, rank_agreement, right, verdict
+
+
+def table(rng, truth, seeds, images, hardness=None, seed_sd=0.0, own=0.5):
+    """Zeros and ones with an effect of the image shared by all seeds, one of the seed, and the rest by chance."""
+    hardness = rng.standard_normal(images) if hardness is None else hardness
+    level = norm.ppf(truth)
+    shift = seed_sd * rng.standard_normal((seeds, 1)) / norm.pdf(level)
+    scale = math.sqrt(1 + (seed_sd / norm.pdf(level)) ** 2)  # keeps the mean over seeds at the truth
+    score = math.sqrt(1 - own) * hardness + math.sqrt(own) * rng.standard_normal((seeds, images))
+    return (score < level * scale + shift).astype(float)
+
+
+def finals(candidate, rows, seeds=None):
+    seeds = seeds or range(1, len(rows) + 1)
+    return [
+        Training(
+            Work(candidate, 1000, seed, True),
+            Outcome(row.mean(), 0.1, 1.0, 1000, np.packbits(row.astype(bool)).tobytes(), len(row)),
+        )
+        for seed, row in zip(seeds, rows, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("truth", "seeds", "images", "seed_sd"),
+    [(0.7, 1, 200, 0.0), (0.98, 1, 360, 0.0), (0.9, 3, 300, 0.01), (0.98, 3, 360, 0.003), (0.8, 5, 2000, 0.005)],
+)
+def test_intervals_of_an_accuracy_cover_the_truth(truth, seeds, images, seed_sd):
+    rng = np.random.default_rng(1)
+    estimates = [estimate(table(rng, truth, seeds, images, seed_sd=seed_sd), seed=n) for n in range(300)]
+    assert 0.91 <= np.mean([one.low <= truth <= one.high for one in estimates]) <= 0.995
+    # Not wider than what one seed alone would give.
+    wald = 2 * 1.96 * math.sqrt(truth * (1 - truth) / images + seed_sd**2)
+    assert np.median([one.high - one.low for one in estimates]) <= 1.2 * wald
+
+
+def test_the_interval_agrees_with_resampling_by_hand():
+    rng = np.random.default_rng(3)
+    values = table(rng, 0.75, 4, 500, seed_sd=0.02)
+    means = []
+    for _ in range(4000):
+        rows = values[rng.integers(0, 4, 3)]
+        means.append(rows[:, rng.integers(0, 500, 500)].mean())
+    low, high = np.percentile(means, (2.5, 97.5))
+    made = estimate(values)
+    assert made.low == pytest.approx(low, abs=0.006)
+    assert made.high == pytest.approx(high, abs=0.006)
+    assert estimate(values) == made
+    assert estimate(values, seed=1) != made
+
+
+def test_a_perfect_score_is_not_certain():
+    made = estimate(np.ones((3, 100)))
+    assert made.mean == made.high == 1.0
+    assert made.low == pytest.approx(100 / (100 + 1.96**2), abs=1e-4)
+
+
+def test_probability_follows_the_difference(candidate):
+    rng = np.random.default_rng(4)
+    rows = table(rng, 0.9, 3, 400)
+    one, two = candidate(0, "draw:0", "depth"), candidate(1, "draw:1", "depth")
+    same = compare(finals(one, rows), finals(two, rows))
+    assert (same.difference, same.low, same.high, same.probability) == (0, 0, 0, 0.5)
+    worse = rows.copy()
+    worse[:, :40] = 0
+    forth, back = compare(finals(one, rows), finals(two, worse)), compare(finals(two, worse), finals(one, rows))
+    assert forth.probability == 1.0
+    assert back.probability == 0.0
+    assert back.difference == pytest.approx(-forth.difference)
+
+
+def test_only_common_seeds_are_compared(candidate):
+    one, two = candidate(0, "draw:0", "depth"), candidate(1, "draw:1", "depth")
+    good, bad = np.ones(100), np.zeros(100)
+    made = compare(finals(one, [good, bad], [1, 2]), finals(two, [good], [1]))
+    assert made.difference == 0
+    made = compare(finals(one, [good], [1]), finals(two, [bad], [2]))
+    assert made.difference == 1
+
+
+def test_bits_of_any_count_survive():
+    values = np.random.default_rng(5).random(361) < 0.5
+    outcome = Outcome(values.mean(), 0.1, 1.0, 10, np.packbits(values).tobytes(), 361)
+    assert np.array_equal(right(outcome), values)
+
+
+def rows(images, wrong, seeds=3):
+    """Every seed is wrong on the same first images."""
+    values = np.ones((seeds, images))
+    values[:, :wrong] = 0
+    return values
+
+
+def test_the_cheapest_of_the_close_ones_is_chosen_and_noise_is_called_a_tie(candidate):
+    images = 1000
+    best = finals(candidate(0, "draw:0", "depth", macs=900), rows(images, 20))
+    close = finals(candidate(1, "draw:1", "depth", macs=800), rows(images, 23))
+    noisy_rows = rows(images, 20)
+    noisy_rows[:, 200:240] = 0
+    noisy_rows[:, :36] = 1
+    noisy = finals(candidate(2, "rule:dwr", "width", macs=100), noisy_rows)
+    far = finals(candidate(3, "rule:regnet", "width", macs=50), rows(images, 90))
+    made = judge([*far, *noisy, *close, *best])
+    assert [one.candidate.macs for one in made.finalists] == [900, 800, 100, 50]
+    assert [one.close for one in made.finalists] == [True, True, False, False]
+    assert [one.tied for one in made.finalists] == [True, True, noisy_tied(made), False]
+    assert made.chosen.candidate.macs == 800
+    assert made.margin == 0.003
+    assert made.best_rule.candidate.rule == "dwr"
+    assert made.against_rule.difference == pytest.approx(made.chosen.accuracy.mean - 0.96)
+    most = judge([*far, *noisy, *close, *best], cost=lambda one: (-one.macs,))
+    assert most.chosen.candidate.macs == 900
+
+
+def noisy_tied(made):
+    behind = made.finalists[2].behind
+    return behind.low <= 0 <= behind.high
+
+
+def test_the_margin_grows_with_the_error(candidate):
+    assert judge(finals(candidate(0, "draw:0", "depth"), rows(100, 50))).margin == pytest.approx(0.01)
+
+
+def test_equal_macs_are_decided_by_params(candidate):
+    one, two = (candidate(n, f"draw:{n}", "depth", macs=500) for n in (1, 0))
+    assert cheapest(two) < cheapest(one)
+    assert judge([*finals(one, rows(100, 5)), *finals(two, rows(100, 5))]).chosen.candidate == two
+
+
+def test_the_verdict_says_it_in_words(candidate):
+    ours = finals(candidate(0, "draw:0", "depth", macs=10), rows(2000, 40))
+    tie = finals(candidate(1, "draw:1", "depth"), rows(2000, 44))
+    rule = finals(candidate(2, "rule:dwr", "width"), rows(2000, 100))
+    text = verdict(judge([*ours, *tie, *rule]))
+    assert text.startswith("The network draw-0 reaches 98.0 % (97.3 % to 98.5 %; 3 seeds). It ties with draw-1.")
+    assert text.endswith("The best rule is dwr, 3.0 points behind; the network beats it with probability 100 %.")
+    assert "It is clearly the best of the finals. It is what the rule dwr makes" in verdict(
+        judge([*finals(candidate(2, "rule:dwr", "width"), rows(2000, 4)), *ours])
+    )
+
+
+def test_failed_finals_are_left_out(candidate):
+    one = candidate(0, "draw:0", "depth")
+    failed = Training(Work(one, 1000, 2, True), Outcome(0.0, math.inf, 1.0, 1000, None, 100, "no memory"))
+    made = judge([*finals(one, rows(100, 5, seeds=1)), failed])
+    assert made.chosen.accuracy.seeds == 1
+    assert made.chosen.accuracy.mean == 0.95
+
+
+def test_rank_agreement(candidate):
+    def rung(losses):
+        return [
+            Training(Work(candidate(n, "draw:0", "depth"), 100, 0, False), Outcome(0.5, loss, 1.0, 100, None, 100))
+            for n, loss in losses.items()
+        ]
+
+    first = rung({0: 0.1, 1: 0.2, 2: 0.3, 3: 0.4})
+    assert rank_agreement(first, rung({0: 1.0, 1: 2.0, 2: 3.0})) == pytest.approx(1)
+    assert rank_agreement(first, rung({0: 3.0, 1: 2.0, 2: 1.0})) == pytest.approx(-1)
+    assert rank_agreement(first, rung({0: 1.0, 1: 3.0, 2: 2.0})) == pytest.approx(1 / 3)
+    assert rank_agreement(first, rung({0: 1.0})) is None
+    assert rank_agreement(first, rung({0: 1.0, 1: 1.0})) is None

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from training_toy import NORMALISATION, SETUP, blobs, network, training_set
+
+from convsmith.errors import TrainingError
+from convsmith.training import setup as machine
+from convsmith.training.evaluate import logits, recalibrate_batchnorm
+from convsmith.training.setup import Setup, available_threads, choose_setup
+
+
+def normalised(pixels: np.ndarray) -> torch.Tensor:
+    return (torch.from_numpy(pixels.astype(np.float32)).permute(0, 3, 1, 2) - 64) / 64
+
+
+def test_logits_are_those_of_the_network_in_eval_mode_whatever_the_batch() -> None:
+    module, (pixels, _) = network(), blobs(70, seed=1)
+    with torch.no_grad():
+        expected = module.eval()(normalised(pixels)).numpy()
+    module.train()
+    for batch in (1, 32, 100):
+        found = logits(module, pixels, NORMALISATION, dataclasses.replace(SETUP, batch_forward=batch))
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert module.training  # as it was given
+
+
+def test_flip_averages_an_image_with_its_mirror_image() -> None:
+    module, (pixels, _) = network(), blobs(20, seed=1)
+    plain, mirrored = (logits(module, p, NORMALISATION, SETUP) for p in (pixels, pixels[:, :, ::-1]))
+    found = logits(module, pixels, NORMALISATION, SETUP, flip_tta=True)
+    np.testing.assert_allclose(found, (plain + mirrored) / 2, atol=1e-5)
+
+
+def test_recalibrated_statistics_are_the_mean_over_the_batches() -> None:
+    data = training_set(200)
+    module = nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(0.5), nn.Flatten(), nn.Linear(432, 2))
+    recalibrate_batchnorm(module, data, SETUP, batches=10, batch=50)
+    images = normalised(data.pixels)  # four batches of 50 hold every image once
+    torch.testing.assert_close(module[0].running_mean, images.mean(dim=(0, 2, 3)), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(module[0].running_var, images.var(dim=(0, 2, 3)), atol=1e-2, rtol=1e-2)
+    assert module[0].momentum == 0.1
+    assert not module.training
+
+
+@pytest.mark.parametrize("key", ["threads", "batch_forward"])
+def test_a_setup_that_cannot_be_is_refused(key: str) -> None:
+    with pytest.raises(TrainingError, match=rf"setup\.{key}"):
+        Setup(**{key: 0})
+    with pytest.raises(TrainingError, match=r"setup\.dtype.*float16"):
+        Setup(dtype="float16")  # type: ignore[arg-type]
+
+
+def test_the_fastest_measured_setup_is_chosen_and_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "available_threads", lambda: 1)
+    torch.manual_seed(3)
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    chosen = choose_setup(network, (3, 12, 12), 16, seconds=0.05)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
+    assert chosen.threads == 1
+    fastest = min(chosen.measured, key=lambda row: row.seconds)
+    assert (chosen.dtype, chosen.channels_last) == (fastest.dtype, fastest.channels_last)
+    assert {row.channels_last for row in chosen.measured} == {True, False}
+    assert json.loads(json.dumps(chosen.to_dict()))["measured"][0]["seconds"] == fastest.seconds
+
+
+@pytest.mark.parametrize("computes", [True, False])
+def test_bfloat16_is_a_candidate_only_where_the_processor_computes_in_it(
+    computes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "available_threads", lambda: 1)
+    monkeypatch.setattr(machine, "_computes_bfloat16", lambda: computes)
+    chosen = choose_setup(network, (3, 12, 12), 4, seconds=0.0)
+    assert ("bfloat16" in {row.dtype for row in chosen.measured}) is computes
+    assert len(chosen.measured) == (4 if computes else 2)
+
+
+def test_the_least_quota_of_the_control_groups_binds(tmp_path: Path) -> None:
+    (tmp_path / "pod" / "box").mkdir(parents=True)
+    (tmp_path / "pod" / "cpu.max").write_text("250000 100000\n")
+    (tmp_path / "pod" / "box" / "cpu.max").write_text("max 100000\n")
+    (tmp_path / "cpu.max").write_text("800000 100000\n")
+    assert sorted(machine._quotas(tmp_path, "pod/box")) == [3, 8]
+    assert list(machine._quotas(tmp_path, "")) == [8]
+    assert list(machine._quotas(tmp_path / "missing", "a/b")) == []
+    assert 1 <= available_threads() <= (os.cpu_count() or 1)
