@@ -54,7 +54,9 @@ def make_design(values: dict[str, Any], where: str = "design") -> Design:
     try:
         return Design.model_validate(_tuples(values))
     except ValidationError as error:
-        raise _design_error(error.errors()[0], values, where) from error
+        # A misspelt key is both unknown and missing; the unknown one says more.
+        first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+        raise _design_error(first, values, where) from error
 
 
 def write_design(design: Design) -> str:
