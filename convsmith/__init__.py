@@ -1,1 +1,35 @@
-"""convsmith: the convolutional network that fits a compute budget, and the exact truth about any CNN."""
+"""convsmith: the convolutional network that fits a compute budget, and the exact truth about any CNN.
+
+Public names are imported when they are first used, so that ``import convsmith`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_PUBLIC: dict[str, str] = {
+    "ConvsmithError": "convsmith.errors",
+    "Design": "convsmith.design",
+    "Graph": "convsmith.ir",
+    "inspect": "convsmith.jobs.inspect",
+    "lower": "convsmith.design",
+    "read_design": "convsmith.design",
+    "scale": "convsmith.jobs.scale",
+    "write_design": "convsmith.design",
+    "zoo": "convsmith.jobs.zoo",
+}
+
+__all__ = sorted(_PUBLIC)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'convsmith' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return list(__all__)

@@ -1,0 +1,5 @@
+"""``python -m convsmith``."""
+
+from convsmith.cli.main import main
+
+main()

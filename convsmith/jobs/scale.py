@@ -1,0 +1,75 @@
+"""``scale``: a network made larger or smaller along depth, width and resolution, or up to a budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convsmith.design import Design, write_design
+from convsmith.errors import BudgetError
+from convsmith.jobs.references import read_reference
+from convsmith.scaling import Factors, Limits, price
+from convsmith.scaling import scale as scale_by
+from convsmith.scaling.axes import factors_between
+from convsmith.scaling.rules import rule as rule_called
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """A scaled design beside the one it came from."""
+
+    before: Design
+    design: Design
+
+    @property
+    def factors(self) -> Factors:
+        """What depth, width and resolution were multiplied by, all rounding included."""
+        return factors_between(self.before, self.design)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The ``--json`` contract."""
+        before, after, shares = price(self.before), price(self.design), self.factors.shares()
+        return {
+            "macs": after.macs,
+            "params": after.params,
+            "factors": dict(vars(self.factors)),
+            "shares": dict(zip(("depth", "width", "resolution"), shares, strict=True)),
+            "design": write_design(self.design),
+            "before": {"macs": before.macs, "params": before.params},
+        }
+
+
+def scale(
+    design: str | Path | Design,
+    *,
+    depth: float = 1.0,
+    width: float = 1.0,
+    resolution: float = 1.0,
+    macs: int | None = None,
+    params: int | None = None,
+    rule: str = "efficientnet",
+) -> Scaling:
+    """Scale by factors, or by a named rule up to a budget.
+
+    Args:
+        design: What to scale.
+        depth: Factor of the number of blocks.
+        width: Factor of the channels.
+        resolution: Factor of height and width of the input.
+        macs: Most multiply-adds; needs the factors left at one.
+        params: Most parameters; the same.
+        rule: How a budget is split.
+
+    Raises:
+        BudgetError: If factors and a budget are both given, the rule is not known, or the budget cannot be met.
+        DesignError: If the scaled network does not fit its input.
+    """
+    before = design if isinstance(design, Design) else read_reference(design)
+    factors = Factors(depth, width, resolution)
+    if macs is None and params is None:
+        return Scaling(before, scale_by(before, factors))
+    if factors != Factors():
+        remedy = "give either factors or --macs/--params with --rule"
+        raise BudgetError("a network is scaled by factors or up to a budget, not both", remedy=remedy)
+    return Scaling(before, rule_called(rule).apply(before, Limits(macs, params)))
