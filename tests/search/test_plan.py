@@ -3,10 +3,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convsmith.search.plan import LADDERS, Load, Policy, divide, divide_finals, make_plan, policy_for
-from tests.search.conftest import make_candidate
+from tests.search.world import make_candidate
 
 CANDIDATES = [make_candidate(n, f"rule:r{n}" if n < 6 else f"draw:{n}", "depth") for n in range(24)]
 TEXT = "time is too short"
@@ -27,16 +28,51 @@ def situations(draw):
     return draw(st.floats(1, 1e6)), field, paces, load, policy
 
 
+@settings(deadline=None)
+@given(situations())
+def test_plans_keep_their_promises(situation):
+    available, field, paces, load, policy = situation
+    plan = make_plan(available, field, paces, load, policy)
+    rules = [one.key for one in field if one.rule]
+    assert set(rules) <= set(plan.entrants)
+    draws = [one.key for one in field if not one.rule]
+    assert list(plan.entrants[len(rules) :]) == draws[: len(plan.entrants) - len(rules)]
+    assert len(plan.rungs) <= policy.rungs
+    if any(TEXT in note for note in plan.notes):
+        return
+    assert plan.seconds <= available
+    assert sum(rung.seconds for rung in plan.rungs) <= (1 - policy.reserve) * available
+    lengths = [rung.images for rung in plan.rungs]
+    assert lengths == sorted(lengths)
+    assert (lengths or [plan.finals.images])[0] >= max(2 * load.train, policy.min_images)
+    assert plan.finals.images <= policy.longest(load)
+    assert plan.finals.seeds in (1, 3)
+
+
 def test_the_time_is_used_up_where_length_is_not_capped():
     paces = {one.key: 1e-3 for one in CANDIDATES}
     load, policy = Load(10_000, 1_500, 2_000), Policy()
     plan = make_plan(4 * 3600, CANDIDATES, paces, load, policy)
     assert plan.seconds == pytest.approx(0.97 * 4 * 3600, rel=1e-3)
-    assert next(rung.candidates for rung in plan.rungs) == 24
+    assert plan.rungs[0].candidates == 24
     first, second, third = (rung.images / plan.finals.images for rung in plan.rungs)
     assert (first, second, third) == pytest.approx((0.15, 0.40, 1.0), abs=1e-3)
-    by_hand = sum(24 * 1e-3 * (plan.rungs[0].images + 500) for _ in range(1))
-    assert plan.rungs[0].seconds == pytest.approx(by_hand)
+    assert plan.rungs[0].seconds == pytest.approx(24 * 1e-3 * (plan.rungs[0].images + 1500 / 3))
+
+
+def test_short_time_gives_up_a_rung_then_draws_then_seeds_and_never_rules():
+    paces = {one.key: 1e-3 for one in CANDIDATES}
+    load, policy = Load(10_000, 1_500, 2_000), Policy()
+    plans = [make_plan(seconds, CANDIDATES, paces, load, policy) for seconds in (9000, 3000, 1300, 700, 300, 20)]
+    shapes = [(len(plan.rungs), len(plan.entrants), plan.finals.seeds) for plan in plans]
+    assert shapes == sorted(shapes, reverse=True)
+    assert shapes[0] == (3, 24, 3)
+    assert shapes[1][:2] == (2, 24)
+    assert shapes[2][0] == 2
+    assert 6 < shapes[2][1] < 24
+    assert shapes[-1] == (1, 6, 1)
+    assert [bool(plan.notes) for plan in plans] == [False, True, True, True, True, True]
+    assert any(TEXT in note for note in plans[-1].notes)
 
 
 def test_tiny_mode_is_two_rungs_and_three_seeds():

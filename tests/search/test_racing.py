@@ -6,7 +6,7 @@ import pytest
 
 from convsmith.errors import TrainingError
 from convsmith.search.candidate import Outcome, Training, Work
-from convsmith.search.plan import Policy
+from convsmith.search.plan import Load, Policy
 from convsmith.search.racing import promote, race
 from convsmith.search.statistics import judge
 from convsmith.search.study import Study
@@ -34,6 +34,26 @@ def losses(candidate, values):
         Training(Work(candidate(n, origin, stratum), 1000, 0, False), Outcome(0.5, loss, 1.0, 1000, None, 1000))
         for n, (origin, stratum, loss) in enumerate(values)
     ]
+
+
+def test_race_finds_a_network_within_the_margin_of_the_best(world, memory):
+    found, chosen, early = [], [], []
+    for seed in range(50):
+        one = world(seed=seed, load=Load(train=10_000, select=1_500, test=5_000))
+        result = run(one, memory(), 8 * HOURS)
+        images = result.finals[0].work.images
+        judgement = judge(result.finals)
+        truth = {candidate.key: one.accuracy(candidate, images) for candidate in one.candidates}
+        best = max(truth.values())
+        margin = max(0.003, 0.02 * (1 - best))
+        first = min(result.rungs[0], key=lambda training: training.outcome.log_loss).candidate
+        found.append(truth[judgement.finalists[0].candidate.key] >= best - margin)
+        # The chosen one may be another margin away, for being cheaper.
+        chosen.append(truth[judgement.chosen.candidate.key] >= best - 2 * margin)
+        early.append(truth[first.key] >= best - margin)
+    assert sum(found) >= 45
+    assert sum(chosen) >= 45
+    assert sum(early) < 25  # the world does mislead whoever believes the first rung
 
 
 def test_every_stratum_and_the_best_rule_survive_every_rung(world, memory):

@@ -31,32 +31,59 @@ def finals(candidate, rows, seeds=None):
     ]
 
 
+def assert_as_wide_as_needed(widths, means):
+    """Intervals must be about as wide as the means they belong to really spread."""
+    assert 0.85 <= np.median(widths) / (2 * 1.96 * np.std(means)) <= 1.2
+
+
 @pytest.mark.parametrize(
     ("truth", "seeds", "images", "seed_sd"),
     [(0.7, 1, 200, 0.0), (0.98, 1, 360, 0.0), (0.9, 3, 300, 0.01), (0.98, 3, 360, 0.003), (0.8, 5, 2000, 0.005)],
 )
 def test_intervals_of_an_accuracy_cover_the_truth(truth, seeds, images, seed_sd):
     rng = np.random.default_rng(1)
-    estimates = [estimate(table(rng, truth, seeds, images, seed_sd=seed_sd), seed=n) for n in range(300)]
+    tables = [table(rng, truth, seeds, images, seed_sd=seed_sd) for _ in range(300)]
+    estimates = [estimate(one, seed=n) for n, one in enumerate(tables)]
     assert 0.91 <= np.mean([one.low <= truth <= one.high for one in estimates]) <= 0.995
-    # Not wider than what one seed alone would give.
-    wald = 2 * 1.96 * math.sqrt(truth * (1 - truth) / images + seed_sd**2)
-    assert np.median([one.high - one.low for one in estimates]) <= 1.2 * wald
+    assert_as_wide_as_needed([one.high - one.low for one in estimates], [one.mean() for one in tables])
+
+
+@pytest.mark.parametrize(("seeds", "images"), [(1, 400), (3, 400), (5, 1000)])
+def test_intervals_of_a_paired_difference_cover_the_truth(candidate, seeds, images):
+    rng = np.random.default_rng(2)
+    one, two = candidate(0, "draw:0", "depth"), candidate(1, "draw:1", "depth")
+    covered, widths, differences = [], [], []
+    for n in range(300):
+        hardness = rng.standard_normal(images)
+        ours = finals(one, table(rng, 0.92, seeds, images, hardness, own=0.2))
+        theirs = finals(two, table(rng, 0.90, seeds, images, hardness, own=0.2))
+        made = compare(ours, theirs, seed=n)
+        covered.append(made.low <= 0.02 <= made.high)
+        widths.append(made.high - made.low)
+        differences.append(made.difference)
+    assert_as_wide_as_needed(widths, differences)
+    assert 0.91 <= np.mean(covered) <= 0.995
+    unpaired = 2 * 1.96 * math.sqrt((0.92 * 0.08 + 0.90 * 0.10) / images)
+    assert np.median(widths) < 0.75 * unpaired
 
 
 def test_the_interval_agrees_with_resampling_by_hand():
     rng = np.random.default_rng(3)
-    values = table(rng, 0.75, 4, 500, seed_sd=0.02)
-    means = []
-    for _ in range(4000):
-        rows = values[rng.integers(0, 4, 3)]
-        means.append(rows[:, rng.integers(0, 500, 500)].mean())
-    low, high = np.percentile(means, (2.5, 97.5))
+    values = table(rng, 0.75, 1, 500)
+    means = [values[0, rng.integers(0, 500, 500)].mean() for _ in range(4000)]
     made = estimate(values)
-    assert made.low == pytest.approx(low, abs=0.006)
-    assert made.high == pytest.approx(high, abs=0.006)
+    assert (made.low, made.high) == pytest.approx(np.percentile(means, (2.5, 97.5)), abs=0.006)
     assert estimate(values) == made
     assert estimate(values, seed=1) != made
+
+
+def test_seeds_that_differ_by_more_than_chance_widen_the_interval():
+    rng = np.random.default_rng(7)
+    calm = np.tile((rng.random(2000) < 0.9).astype(float), (3, 1))
+    wild = calm * (rng.random((3, 2000)) < np.array([[1.0], [0.97], [0.94]]))
+    # Three seeds 2.7 points apart have a standard error of 2.7 / sqrt(3) points, images or not.
+    assert estimate(wild).high - estimate(wild).low > 2 * 1.96 * 0.027 / math.sqrt(3) * 0.95
+    assert estimate(calm).high - estimate(calm).low == pytest.approx(2 * 1.96 * math.sqrt(0.09 / 2000), rel=0.1)
 
 
 def test_a_perfect_score_is_not_certain():
@@ -125,6 +152,15 @@ def test_the_cheapest_of_the_close_ones_is_chosen_and_noise_is_called_a_tie(cand
 def noisy_tied(made):
     behind = made.finalists[2].behind
     return behind.low <= 0 <= behind.high
+
+
+def test_what_cannot_be_told_apart_ties(candidate):
+    one = finals(candidate(0, "draw:0", "depth"), rows(150, 13, seeds=1))
+    two = finals(candidate(1, "rule:dwr", "depth", macs=1), rows(150, 15, seeds=1)[:, ::-1])
+    made = judge([*one, *two])
+    assert len(made.ties) == 2
+    assert not made.finalists[1].close
+    assert made.chosen == made.finalists[0]
 
 
 def test_the_margin_grows_with_the_error(candidate):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import sys
@@ -116,11 +117,11 @@ def test_what_is_no_journal_is_refused(tmp_path):
 
 
 CHILD = """
+import json
 import sys
 from pathlib import Path
-from convsmith.search.candidate import Candidate, Outcome, Work
+from convsmith.search.candidate import Outcome, Work
 from convsmith.search.study import Study
-import json
 study = Study(Path(sys.argv[1]), json.loads(sys.argv[2]))
 work = Work.from_dict(json.loads(sys.argv[3]))
 for seed in range(100_000):
@@ -130,8 +131,6 @@ for seed in range(100_000):
 
 
 def test_a_killed_process_leaves_a_journal_that_goes_on_at_once(tmp_path, work):
-    import json
-
     path = tmp_path / "j"
     values = [json.dumps(CONTEXT), json.dumps(work.to_dict())]
     for delay in (0.0, 0.0137, 0.0291):
