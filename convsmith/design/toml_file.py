@@ -78,7 +78,7 @@ def _table(part: BaseModel, *always: str) -> list[str]:
 def _literal(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(_literal(item) for item in cast('tuple[Any, ...]', value))}]"
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML forbids what JSON allows: DEL
 
 
 def _tuples(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """What a design file may say, and what it hears when it says something else."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from convsmith.design import lower, make_design, parse_design, read_design, write_design
@@ -81,6 +81,7 @@ def test_node_names_follow_the_structure():
     assert names[-1] == "head.classifier"
 
 
+@example(block="conv", depths=[1], width=4, name="\x7f")
 @given(
     block=st.sampled_from(sorted(BLOCKS)),
     depths=st.lists(st.integers(1, 3), min_size=1, max_size=3),
