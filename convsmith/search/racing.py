@@ -109,7 +109,7 @@ def race(
         study: Where finished trainings are found and recorded. What is found costs the seconds it once took, so a
             resumed race with the same time ends where it would have ended without the stop.
         load: What one training goes through.
-        policy: The constants of the search.
+        policy: The constants of the search. A resumed race keeps the load and the policy it was started with.
         clock: Seconds that never go back.
         deadline: The moment on ``clock`` when all must be done. At least one final is made even when it has passed.
         seed: Seed of the rungs; the finals use the seeds after it, which played no part in the choice.
@@ -123,7 +123,7 @@ def race(
     field = tuple(unique[key] for key in dict.fromkeys(candidate.key for candidate in candidates))
     track = _Track(
         train=train, study=study, load=load, policy=policy, clock=clock, deadline=deadline, emit=emit,
-        name=_race_name(field, load, policy, seed),
+        name=_race_name(field, load, seed),
     )  # fmt: skip
     plan = track.start(field, time_candidate)
     entrants = tuple(unique[key] for key in plan.entrants)
@@ -136,7 +136,7 @@ def race(
         causes = dict.fromkeys(training.outcome.failure for training in itertools.chain(*rungs, finals))
         raise TrainingError("no network could be trained", received="; ".join(causes), where="search")
     most = max(training.work.seed for training in finals) - seed
-    stopped = "seeds" if most == policy.max_seeds else "time"
+    stopped = "seeds" if most == track.policy.max_seeds else "time"
     emit("stop", {"reason": stopped, "seconds_left": track.left()})
     return Race(
         plan=plan,
@@ -201,15 +201,18 @@ class _Track:
         self.load = load
         self.policy = policy
         self.emit = emit
-        self.reserve = policy.reserve * self.left()
+        self.reserve = 0.0
 
     def left(self) -> float:
         """Seconds to the deadline, after paying for what was found in the record."""
         return self._deadline - self._clock()
 
     def start(self, field: Sequence[Candidate], time_candidate: Callable[[Candidate], float]) -> Plan:
-        """Time every network once and make the plan, or take both from the record."""
+        """Time every network once and make the plan, or take all that it depends on from the record."""
+        self.load = Load(**self.decide("load", lambda: dataclasses.asdict(self.load)))
+        self.policy = Policy(**self.decide("policy", lambda: dataclasses.asdict(self.policy)))
         before = self.left()
+        self.reserve = self.policy.reserve * before
 
         def measure() -> dict[str, Any]:
             paces = {candidate.key: time_candidate(candidate) for candidate in field}
@@ -358,9 +361,9 @@ def _ranked(results: Sequence[Training]) -> list[Training]:
     return sorted(good, key=lambda one: (one.outcome.log_loss, one.candidate.macs, one.candidate.key))
 
 
-def _race_name(field: Sequence[Candidate], load: Load, policy: Policy, seed: int) -> str:
+def _race_name(field: Sequence[Candidate], load: Load, seed: int) -> str:
     """Names the decisions of a race apart from those of another one in the same study."""
-    text = repr(([candidate.key for candidate in field], load, policy, seed))
+    text = repr(([candidate.key for candidate in field], load.train, load.select, load.test, seed))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

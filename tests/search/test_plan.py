@@ -53,7 +53,7 @@ def test_the_time_is_used_up_where_length_is_not_capped():
     paces = {one.key: 1e-3 for one in CANDIDATES}
     load, policy = Load(10_000, 1_500, 2_000), Policy()
     plan = make_plan(4 * 3600, CANDIDATES, paces, load, policy)
-    assert plan.seconds == pytest.approx(0.97 * 4 * 3600, rel=1e-3)
+    assert plan.seconds == pytest.approx(0.97 * 4 * 3600, abs=0.1)
     assert plan.rungs[0].candidates == 24
     first, second, third = (rung.images / plan.finals.images for rung in plan.rungs)
     assert (first, second, third) == pytest.approx((0.15, 0.40, 1.0), abs=1e-3)
