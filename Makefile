@@ -4,7 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: test check lint install clean
+.PHONY: fit test check lint install clean
+
+# The main job on the embedded digits, report included.
+fit: install
+	$(BIN)/convsmith fit digits --macs 200k --minutes 2.5 --out runs/digits-$$(date +%Y%m%d-%H%M%S)
 
 install: $(VENV)/.installed
 

@@ -12,6 +12,7 @@ _PUBLIC: dict[str, str] = {
     "ConvsmithError": "convsmith.errors",
     "Design": "convsmith.design",
     "Graph": "convsmith.ir",
+    "fit": "convsmith.jobs.fit",
     "inspect": "convsmith.jobs.inspect",
     "lower": "convsmith.design",
     "read_design": "convsmith.design",

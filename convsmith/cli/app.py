@@ -11,12 +11,14 @@ from typing import Any
 import typer
 
 from convsmith.errors import ConvsmithError
-from convsmith.quantities import parse_count, parse_shape
+from convsmith.quantities import parse_count, parse_seconds, parse_shape
 
 _CLICK_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
 Count = partial(typer.Option, parser=parse_count, metavar="COUNT")
 Shape = partial(typer.Option, parser=partial(parse_shape, rank=3), metavar="CxHxW")
+Seconds = partial(typer.Option, parser=parse_seconds, metavar="TIME")
+Minutes = partial(typer.Option, parser=partial(parse_seconds, default_unit="min"), metavar="MINUTES")
 Json = partial(typer.Option, "--json", help="Print the result as JSON on standard output, and nothing else there.")
 
 
@@ -49,6 +51,13 @@ def print_json(value: dict[str, Any]) -> None:
 def print_text(text: str) -> None:
     """Write text and a line end on standard output."""
     sys.stdout.write(f"{text}\n")
+
+
+def tell(line: str) -> None:
+    """Write a line of progress on standard error, file names with line breaks on one line."""
+    shown = line.replace("\n", "\\n")
+    sys.stderr.write(f"{shown}\n")
+    sys.stderr.flush()
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:

@@ -16,6 +16,7 @@ from typing import NoReturn
 from convsmith.errors import EXIT_BAD_INPUT, ConvsmithError
 
 COMMANDS: dict[str, str] = {
+    "fit": "Find, train, prove and export the network that fits a compute budget.",
     "inspect": "Show the exact table of a network: shapes, parameters, multiply-adds, bytes.",
     "scale": "Scale a design along depth, width and resolution, or up to a budget.",
     "zoo": "List the published networks that convsmith knows, or print one as a design file.",

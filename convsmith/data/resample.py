@@ -17,6 +17,10 @@ from convsmith.errors import DataError
 Fit = Literal["squash", "letterbox"]
 
 MID_GREY: Final = 128
+
+NUDGE: Final = 0.0013
+"""Added before rounding. Simple ratios of sizes put many pixels on an exact half, where the order of a sum decides."""
+
 _CHUNK_ELEMENTS: Final = 1 << 22
 
 
@@ -61,7 +65,7 @@ def resample_matrix(source: int, target: int) -> NDArray[np.float32]:
 
 
 def resample(pixels: NDArray[np.uint8], target: int) -> NDArray[np.uint8]:
-    """Bring square images (N, S, S, C) to (N, target, target, C): A X Aᵀ in float32, rounded half to even.
+    """Bring square images (N, S, S, C) to (N, target, target, C): A X Aᵀ in float64, rounded, halves up.
 
     A is ``resample_matrix(S, target)``. Equal sizes give the very pixels back. Each image is multiplied on
     its own, so the result does not depend on its neighbours.
@@ -69,11 +73,11 @@ def resample(pixels: NDArray[np.uint8], target: int) -> NDArray[np.uint8]:
     count, source, _, channels = pixels.shape
     if source == target:
         return pixels
-    matrix = resample_matrix(source, target)
+    matrix = resample_matrix(source, target).astype(np.float64)
     result = np.empty((count, target, target, channels), np.uint8)
     step = max(1, _CHUNK_ELEMENTS // (source * source * channels))
     for start in range(0, count, step):
-        chunk = pixels[start : start + step].transpose(0, 3, 1, 2).astype(np.float32, order="C")
+        chunk = pixels[start : start + step].transpose(0, 3, 1, 2).astype(np.float64, order="C")
         values = np.matmul(np.matmul(matrix, chunk), matrix.T)
-        result[start : start + step] = np.rint(values).clip(0, 255).transpose(0, 2, 3, 1)
+        result[start : start + step] = np.rint(values + NUDGE).clip(0, 255).transpose(0, 2, 3, 1)
     return result

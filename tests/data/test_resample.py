@@ -56,13 +56,13 @@ def test_resample_agrees_with_pillow_and_ignores_neighbours(source: int, target:
     np.testing.assert_array_equal(resample(pixels[3:4], target)[0], result[3])
 
 
-def test_resample_works_across_chunks_and_rounds_half_to_even() -> None:
+def test_resample_works_across_chunks_and_rounds_halves_up() -> None:
     pixels = noise(2, 600, 48, 48, 3)  # over two chunks
     whole = resample(pixels, 5)
     for start in range(0, 600, 97):
         np.testing.assert_array_equal(resample(pixels[start : start + 97], 5), whole[start : start + 97])
     halves = np.array([[[[0], [1]], [[0], [1]]], [[[1], [2]], [[1], [2]]]], np.uint8)
-    assert resample(halves, 1).ravel().tolist() == [0, 2]
+    assert resample(halves, 1).ravel().tolist() == [1, 2]
 
 
 def test_resize_squash_is_pillows_bilinear() -> None:

@@ -1,0 +1,59 @@
+"""The end of every run: the network and its report become files, each proven before it is kept."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convsmith.deploy.card import model_card
+from convsmith.deploy.export import export_onnx
+from convsmith.deploy.latency import measure_latency
+from convsmith.files import write_json, write_text
+from convsmith.jobs.run_folder import RunFolder, TrainedNetwork
+from convsmith.report.html import render_html
+from convsmith.report.png import render_png
+
+
+def finish_run(
+    folder: RunFolder, network: TrainedNetwork, report: dict[str, Any], sample: NDArray[np.uint8], *, started: float
+) -> dict[str, Any]:
+    """Write the network, its exported form, the card, the report and its pictures; returns the completed report.
+
+    Args:
+        folder: Where everything goes.
+        network: The trained network.
+        report: Without parity, latency and total time, which are measured here.
+        sample: Real images for the parity gate, uint8 (N, side, side, C).
+        started: When the job began, on the monotonic clock.
+
+    Raises:
+        GateError: If the exported file does not give the network's answers.
+        RunError: If a file cannot be written.
+    """
+    folder.write_network(network)
+    preparation = network.preparation
+    metadata = {
+        "convsmith.classes": json.dumps(network.classes, ensure_ascii=False),
+        "convsmith.preparation": json.dumps(preparation.to_dict()),
+    }
+    parity = export_onnx(
+        network.graph,
+        network.module,
+        folder.onnx,
+        preprocess=preparation.preprocess(),
+        images=sample,
+        metadata=metadata,
+    )
+    latency = measure_latency(folder.onnx, (preparation.side, preparation.side, preparation.channels))
+    chosen = {**report["chosen"], "latency_ms": latency.median_ms}
+    done = {**report, "chosen": chosen, "parity": parity.to_dict(), "latency": latency.to_dict()}
+    write_text(folder.path / "model_card.md", model_card(done))
+    render_png(done, folder.path / "results.png")
+    done["seconds"] = {**done["seconds"], "total": time.monotonic() - started}
+    write_text(folder.path / "report.html", render_html(done))
+    write_json(folder.path / "report.json", done)
+    return done

@@ -1,0 +1,164 @@
+"""What a search found, as the plain values of ``report.json``; every figure comes from a recorded training."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convsmith.data import Images, Split
+from convsmith.deploy.environment import machine, versions
+from convsmith.design import write_design
+from convsmith.scaling import Limits
+from convsmith.search.candidate import Candidate, Training
+from convsmith.search.racing import Race
+from convsmith.search.space import Field
+from convsmith.search.statistics import Finalist, Judgement, compare, verdict
+from convsmith.training.metrics import calibration, confusion, log_loss
+
+SCHEMA = "convsmith/report/1"
+
+
+def fit_report(race: Race, judgement: Judgement, field: Field) -> dict[str, Any]:
+    """The part of the report that says what was tried and what was chosen."""
+    chosen = judgement.chosen
+    return {
+        "schema": SCHEMA,
+        "kind": "fit",
+        "name": chosen.candidate.design.name,
+        "sentence": verdict(judgement),
+        "chosen": {
+            **_network(chosen.candidate),
+            "name": chosen.candidate.design.name,
+            "origin": chosen.candidate.origin,
+        },
+        "ties": [
+            {**_network(one.candidate), "origin": one.candidate.origin, "accuracy": one.accuracy.mean}
+            for one in judgement.ties
+        ],
+        "rules": _rules(race, judgement, field),
+        "candidates": _candidates(race, judgement, field),
+        "plan": race.plan.to_dict(),
+        "notes": list(race.plan.notes),
+    }
+
+
+def data_report(images: Images, split: Split, source: str) -> dict[str, Any]:
+    """The part of a report about the images."""
+    return {
+        "data": {
+            "source": source,
+            "images": len(images),
+            "train": len(split.train),
+            "select": len(split.select),
+            "test": len(split.test),
+            "classes": list(images.classes),
+            "side": images.side,
+            "channels": images.channels,
+            "fit": images.fit,
+            "native": images.native,
+            "leaks": images.leaks,
+            "digest": images.digest,
+        },
+        "rejected": [{"path": one.path, "reason": one.reason} for one in images.rejected],
+    }
+
+
+def judged_report(scores: NDArray[np.float32], labels: NDArray[np.int64], classes: tuple[str, ...]) -> dict[str, Any]:
+    """Log loss, calibration and confusion of one network on the test images."""
+    return {
+        "log_loss": log_loss(scores, labels),
+        "calibration_error": calibration(scores, labels).error,
+        "confusion": {"classes": list(classes), "matrix": confusion(scores, labels).tolist()},
+    }
+
+
+def run_report(limits: Limits, minutes: float, seed: int) -> dict[str, Any]:
+    """The part of a report about the budget, the machine and the versions."""
+    return {
+        "budget": {"macs": limits.macs, "params": limits.params, "latency_ms": None, "minutes": minutes},
+        "machine": machine(),
+        "versions": versions(),
+        "seed": seed,
+    }
+
+
+def accuracy_report(finalist: Finalist, images: int) -> dict[str, Any]:
+    """Accuracy on the test images with its interval."""
+    estimate = finalist.accuracy
+    return {"test": estimate.mean, "ci95": [estimate.low, estimate.high], "seeds": estimate.seeds, "images": images}
+
+
+def _network(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "key": candidate.key,
+        "design": write_design(candidate.design),
+        "macs": candidate.macs,
+        "params": candidate.params,
+        "input": list(candidate.design.input),
+        "shares": dict(zip(("depth", "width", "resolution"), candidate.shares, strict=True)),
+    }
+
+
+def _rules(race: Race, judgement: Judgement, field: Field) -> dict[str, Any]:
+    finals = {one.candidate.key: one for one in judgement.finalists}
+    chosen = _finals_of(race, judgement.chosen.candidate.key)
+    rows: dict[str, Any] = {}
+    for candidate in field.candidates:
+        if not candidate.rule:
+            continue
+        last = _last(race, candidate.key)
+        row = {**_network(candidate), "accuracy": None, "judged_on": "select", "ci95": None, "failure": ""}
+        row["probability_chosen_is_better"] = None
+        if candidate.key in finals:
+            estimate = finals[candidate.key].accuracy
+            row |= {"accuracy": estimate.mean, "judged_on": "test", "ci95": [estimate.low, estimate.high]}
+            if candidate.key != judgement.chosen.candidate.key:
+                other = compare(chosen, _finals_of(race, candidate.key))
+                row["probability_chosen_is_better"] = other.probability
+        elif last is not None:
+            row |= {"accuracy": last.outcome.accuracy, "failure": last.outcome.failure}
+        rows[candidate.rule] = row
+    refused = {name.removeprefix("rule:"): why for name, why in field.refused.items() if name.startswith("rule:")}
+    return rows | {name: {"design": None, "accuracy": None, "failure": why} for name, why in refused.items()}
+
+
+def _candidates(race: Race, judgement: Judgement, field: Field) -> list[dict[str, Any]]:
+    finals = {one.candidate.key: one for one in judgement.finalists}
+    rows: list[dict[str, Any]] = []
+    for candidate in field.candidates:
+        done = [t for rung in race.rungs for t in rung if t.candidate.key == candidate.key]
+        final = finals.get(candidate.key)
+        estimate = asdict(final.accuracy) if final else None
+        rows.append(
+            {
+                **_network(candidate),
+                "origin": candidate.origin,
+                "stratum": candidate.stratum,
+                "rungs": [_rung(training) for training in done],
+                "final": estimate
+                and {
+                    "accuracy": estimate["mean"],
+                    "ci95": [estimate["low"], estimate["high"]],
+                    "seeds": estimate["seeds"],
+                },
+                "failure": next((t.outcome.failure for t in done if t.outcome.failed), ""),
+            }
+        )
+    return rows
+
+
+def _rung(training: Training) -> dict[str, Any]:
+    outcome = training.outcome.to_dict()
+    return {key: outcome[key] for key in ("images", "accuracy", "log_loss", "seconds")}
+
+
+def _finals_of(race: Race, key: str) -> list[Training]:
+    return [training for training in race.finals if training.candidate.key == key]
+
+
+def _last(race: Race, key: str) -> Training | None:
+    done = [training for rung in race.rungs for training in rung if training.candidate.key == key]
+    return done[-1] if done else None

@@ -1,0 +1,149 @@
+"""The laboratory of a search: trains any candidate on the same images by the same recipe and judges it.
+
+This is what ``fit`` hands to the race, which itself knows no training. Images are resampled once per resolution; the
+weights of finals are kept, so that the network that is exported is one that was judged.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from convsmith.data import Images, Normalisation, Split, resample
+from convsmith.data.augment import Policy
+from convsmith.design import Design, lower
+from convsmith.errors import TrainingError
+from convsmith.files import make_folder
+from convsmith.interop.torch_module import build
+from convsmith.interop.weights import load_weights, read_weights, weights_of, write_weights
+from convsmith.jobs.preparation import Preparation
+from convsmith.jobs.run_folder import TrainedNetwork
+from convsmith.search.candidate import Candidate, Outcome, Work
+from convsmith.training.batches import TrainingSet
+from convsmith.training.budget import Budget
+from convsmith.training.evaluate import logits, recalibrate_batchnorm
+from convsmith.training.events import EventLog
+from convsmith.training.initialise import initialise
+from convsmith.training.loop import train
+from convsmith.training.metrics import accuracy, log_loss
+from convsmith.training.recipe import Recipe
+from convsmith.training.setup import Setup, choose_setup
+
+_TIMED_STEPS = 4
+_RESOLUTIONS_KEPT = 3
+
+
+class Lab:
+    """Trains candidates; every one sees the same images in the same order for the same seed."""
+
+    def __init__(self, images: Images, split: Split, recipe: Recipe, weights: Path, events: EventLog) -> None:
+        self._images = images
+        self._split = split
+        self._weights = weights
+        self._events = events
+        self._resampled: dict[int, NDArray[np.uint8]] = {}
+        self._both = np.sort(np.concatenate([split.train, split.select]))
+        self._normalisation = Normalisation.of(images, split.train)
+        self.recipe = recipe
+        self.setup = Setup()
+
+    def choose_setup(self, design: Design, seconds: float) -> Setup:
+        """Measure how this machine trains ``design`` fastest, and train everything so from now on."""
+        graph = lower(design)
+        self.setup = choose_setup(lambda: build(graph), design.input, self.recipe.batch, seconds=seconds)
+        return self.setup
+
+    def seconds_per_image(self, candidate: Candidate) -> float:
+        """Pace of training, from a few steps: the median of all but the first."""
+        times: list[float] = []
+        data = self._training_set(candidate.design, self._split.train[: 64 * self.recipe.batch])
+        module = initialise(build(lower(candidate.design)), 0)
+        last = time.perf_counter()
+
+        def tick(_: object) -> None:
+            nonlocal last
+            now = time.perf_counter()
+            times.append(now - last)
+            last = now
+
+        budget = Budget(images=self.recipe.batch * (_TIMED_STEPS + 1))
+        train(
+            module, data, recipe=self._recipe(candidate.design), budget=budget, seed=0, setup=self.setup, progress=tick
+        )
+        return statistics.median(times[1:]) / self.recipe.batch
+
+    def train(self, work: Work) -> Outcome:
+        """One training of the race, from the first weights to the judgement."""
+        start = time.perf_counter()
+        design = work.candidate.design
+        learn, judge = (self._both, self._split.test) if work.final else (self._split.train, self._split.select)
+        data = self._training_set(design, learn)
+        module = initialise(build(lower(design)), work.seed)
+        try:
+            done = train(
+                module,
+                data,
+                recipe=self._recipe(design),
+                budget=Budget(images=work.images),
+                seed=work.seed,
+                setup=self.setup,
+                events=self._events,
+            )
+        except TrainingError as error:
+            seconds = time.perf_counter() - start
+            return Outcome(0.0, float("inf"), seconds, 0, None, len(judge), failure=str(error))
+        recalibrate_batchnorm(module, data, self.setup)
+        scores = self.scores(module, design, judge)
+        labels = self._images.labels[judge]
+        right = None
+        if work.final:
+            right = np.packbits(scores.argmax(1) == labels).tobytes()
+            write_weights(self._weights_path(work.candidate, work.seed), weights_of(module), {})
+        seconds = time.perf_counter() - start
+        return Outcome(accuracy(scores, labels), log_loss(scores, labels), seconds, done.images_seen, right, len(judge))
+
+    def scores(self, module: nn.Module, design: Design, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Logits of the images at ``indices``."""
+        pixels = self._pixels(design.input[1])[indices]
+        return logits(module, pixels, self._normalisation, self.setup)
+
+    def network(self, candidate: Candidate, seed: int) -> TrainedNetwork:
+        """The network of a final, as it was judged.
+
+        Raises:
+            ModelError: If its weights are no longer there.
+        """
+        graph = lower(candidate.design)
+        module = build(graph)
+        load_weights(module, read_weights(self._weights_path(candidate, seed)))
+        preparation = Preparation.of(self._images, candidate.design.input[1], self._normalisation)
+        return TrainedNetwork(candidate.design, graph, module.eval(), self._images.classes, preparation)
+
+    def has_weights(self, candidate: Candidate, seed: int) -> bool:
+        """Whether the weights of a final are still there."""
+        return self._weights_path(candidate, seed).is_file()
+
+    def _recipe(self, design: Design) -> Recipe:
+        """The one recipe, its shifts in proportion to the size of the images."""
+        policy = Policy.for_images(design.input[1], design.input[0])
+        return Recipe(**{**vars(self.recipe), "policy": policy})
+
+    def _training_set(self, design: Design, indices: NDArray[np.int64]) -> TrainingSet:
+        pixels = self._pixels(design.input[1])[indices]
+        return TrainingSet(pixels, self._images.labels[indices], self._normalisation, len(self._images.classes))
+
+    def _pixels(self, resolution: int) -> NDArray[np.uint8]:
+        """All images at a resolution; the last few resolutions are kept."""
+        found = self._resampled.pop(resolution, None)
+        self._resampled[resolution] = resample(self._images.pixels, resolution) if found is None else found
+        while len(self._resampled) > _RESOLUTIONS_KEPT:
+            del self._resampled[next(iter(self._resampled))]
+        return self._resampled[resolution]
+
+    def _weights_path(self, candidate: Candidate, seed: int) -> Path:
+        return make_folder(self._weights) / f"{candidate.key}-{seed}.safetensors"
