@@ -105,10 +105,10 @@ def _network(candidate: Candidate) -> dict[str, Any]:
 def _rules(race: Race, judgement: Judgement, field: Field) -> dict[str, Any]:
     finals = {one.candidate.key: one for one in judgement.finalists}
     chosen = _finals_of(race, judgement.chosen.candidate.key)
+    by_key = {candidate.key: candidate for candidate in field.candidates}
     rows: dict[str, Any] = {}
-    for candidate in field.candidates:
-        if not candidate.rule:
-            continue
+    for name, key in field.rules.items():
+        candidate = by_key[key]
         last = _last(race, candidate.key)
         row = {**_network(candidate), "accuracy": None, "judged_on": "select", "ci95": None, "failure": ""}
         row["probability_chosen_is_better"] = None
@@ -120,7 +120,7 @@ def _rules(race: Race, judgement: Judgement, field: Field) -> dict[str, Any]:
                 row["probability_chosen_is_better"] = other.probability
         elif last is not None:
             row |= {"accuracy": last.outcome.accuracy, "failure": last.outcome.failure}
-        rows[candidate.rule] = row
+        rows[name] = row
     refused = {name.removeprefix("rule:"): why for name, why in field.refused.items() if name.startswith("rule:")}
     return rows | {name: {"design": None, "accuracy": None, "failure": why} for name, why in refused.items()}
 

@@ -7,7 +7,9 @@ they scale one base network up to the budget. What a rung then measures is which
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, Final
@@ -108,11 +110,13 @@ class Field:
     Attributes:
         base: What the rules scale and the shares are counted from.
         candidates: Rules first, then drawn networks.
+        rules: Key of the network that each rule makes; two rules may make the same one.
         refused: Rules and draws that cannot meet the budget, with the reason.
     """
 
     base: Design
     candidates: tuple[Candidate, ...]
+    rules: dict[str, str]
     refused: dict[str, str]
 
 
@@ -125,6 +129,7 @@ def make_field(space: Space, draws: int, *, seed: int) -> Field:
     base = base_design(space)
     ratio = 1 / space.limits.use(price(base))
     candidates: dict[str, Candidate] = {}
+    rules: dict[str, str] = {}
     refused: dict[str, str] = {}
     for name, rule in RULES.items():
         try:
@@ -133,7 +138,7 @@ def make_field(space: Space, draws: int, *, seed: int) -> Field:
         except (BudgetError, DesignError) as error:
             refused[f"rule:{name}"] = str(error)
             continue
-        _enter(candidates, f"rule:{name}", design, base, ratio)
+        rules[name] = _enter(candidates, f"rule:{name}", design, base, ratio)
     points = qmc.Sobol(4, rng=np.random.default_rng(seed)).random(_power_of_two(8 * draws))
     for number, point in enumerate(points.tolist()):
         if sum(1 for candidate in candidates.values() if not candidate.rule) >= draws:
@@ -146,7 +151,7 @@ def make_field(space: Space, draws: int, *, seed: int) -> Field:
             refused[f"draw:{number}"] = str(error)
             continue
         _enter(candidates, f"draw:{number}", design, base, ratio)
-    return Field(base, tuple(candidates.values()), refused)
+    return Field(base, tuple(candidates.values()), rules, refused)
 
 
 def base_design(space: Space) -> Design:
@@ -159,30 +164,25 @@ def base_design(space: Space) -> Design:
     Raises:
         BudgetError: If not even the smallest network of the space meets the budget.
     """
-    side = min(space.resolutions, key=lambda side: abs(side - space.native / math.sqrt(2)))
-    for share in (BASE_COST, 2, 1.25):
-        for depth in (2, 1):
-            shape = space.shape(space.families[0], (depth,) * space.stages, 2.0, side)
-            try:
-                return solve(shape, _reduced(space.limits, share), quantum=space.quantum, pixels=0)
-            except BudgetError:
-                continue
+    base = _base(space)
+    if base is not None:
+        return base
+    larger = space
+    while _base(larger) is None:
+        larger = dataclasses.replace(larger, limits=_reduced(larger.limits, 1 / 1.2))
     raise BudgetError(
         f"no network for {space.native} px images and {space.classes} classes meets {space.limits}",
-        remedy=f"the smallest budget that works is about {_least(space, side)}",
+        remedy=f"the smallest budget that works is about {larger.limits}",
     )
 
 
-def _least(space: Space, side: int) -> Limits:
-    """The budget, enlarged in steps of a fifth until the shallowest base meets it."""
-    limits = space.limits
-    while True:
-        limits = _reduced(limits, 1 / 1.2)
-        try:
-            solve(space.shape(space.families[0], (1,) * space.stages, 2.0, side), _reduced(limits, 1.25), quantum=1)
-        except BudgetError:
-            continue
-        return limits
+def _base(space: Space) -> Design | None:
+    side = min(space.resolutions, key=lambda side: abs(side - space.native / math.sqrt(2)))
+    for share, depth in itertools.product((BASE_COST, 2, 1.25), (2, 1)):
+        shape = space.shape(space.families[0], (depth,) * space.stages, 2.0, side)
+        with contextlib.suppress(BudgetError):
+            return solve(shape, _reduced(space.limits, share), quantum=space.quantum, pixels=0)
+    return None
 
 
 def _reduced(limits: Limits, share: float) -> Limits:
@@ -203,12 +203,13 @@ def _drawn(space: Space, family: str, point: list[float]) -> Design:
     return space.shape(family, [int(number) for number in depths], 1.5 * 2**growth, side)
 
 
-def _enter(candidates: dict[str, Candidate], origin: str, design: Design, base: Design, ratio: float) -> None:
-    """Add a network under its key; a network that two rules make keeps the name of the first."""
+def _enter(candidates: dict[str, Candidate], origin: str, design: Design, base: Design, ratio: float) -> str:
+    """Add a network and return its key; one that is there already keeps the origin it has."""
     named = design.model_copy(update={"name": describe(design)})
     cost = price(named)
     key = design_key(named)
     candidates.setdefault(key, Candidate(key, named, origin, shares(base, named, ratio), cost.macs, cost.params))
+    return key
 
 
 def shares(base: Design, design: Design, ratio: float) -> tuple[float, float, float]:
