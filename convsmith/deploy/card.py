@@ -2,61 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from convsmith.quantities import format_count, format_percent, format_shape
+from convsmith.quantities import format_count, format_percent, format_seconds, format_shape
+
+Report = Mapping[str, Any]
 
 
-def model_card(report: Mapping[str, Any]) -> str:
-    """The card as Markdown."""
-    chosen, accuracy, data, parity = (report[key] for key in ("chosen", "accuracy", "data", "parity"))
-    side, channels = data["side"], data["channels"]
-    low, high = accuracy["ci95"]
-    classes = ", ".join(str(name).replace("\n", " ") for name in data["classes"])
-    return f"""# {report["name"]}
-
-{report["sentence"]}
-
-## Use
-
-`model.onnx` takes `pixels`, uint8 of shape (batch, {side}, {side}, {channels}), values 0 to 255 as image libraries give
-them, and returns `logits`, float32 (batch, {len(data["classes"])}). Everything else is inside the file. An image of
-another size is brought to {side}x{side} first ({_fit(data["fit"])}, antialiased bilinear).
-
-Classes, in the order of the logits: {classes}.
-
-## Figures
-
-| what | value |
-|---|---|
-| test accuracy | {format_percent(accuracy["test"], 2)} (95 %: {format_percent(low, 2)} to {format_percent(high, 2)}), \
-{accuracy["images"]:,} images, {accuracy["seeds"]} training runs |
-| log loss, calibration error | {accuracy["log_loss"]:.4f}, {format_percent(accuracy["calibration_error"], 2)} |
-| multiply-adds, parameters | {format_count(chosen["macs"])}, {format_count(chosen["params"])} |
-| network input | {format_shape(chosen["input"])} |
-| time for one image | {_latency(chosen["latency_ms"])} on {report["machine"]["cpu"]}, 1 thread |
-| parity with the trained network | largest relative difference {parity["relative"]:.2g} on {parity["images"]} images |
-
-## Data
-
-{data["images"]:,} images: {data["train"]:,} to learn from, {data["select"]:,} to choose by, {data["test"]:,} looked at
-once, for the figures above. {len(report["rejected"])} files could not be read and were left out.
-
-## Limits
-
-The figures hold for images like those it was tested on. It always answers with one of its classes, whatever the image.
-
-## Recompute
-
-`convsmith evaluate RUN IMAGES` judges the network again; `events.ndjson` holds every training behind `report.json`.
-Seed {report["seed"]}; {", ".join(f"{name} {number}" for name, number in report["versions"].items())}.
-"""
+def model_card(report: Report) -> str:
+    """The card as Markdown, from the content of ``report.json``."""
+    parts = (
+        f"# {_plain(report['name'])}\n\n{_plain(report['sentence'])}",
+        f"## Use\n\n{_use(report)}",
+        f"## Figures\n\n{_figures(report)}",
+        f"## Data\n\n{_data(report)}",
+        f"## Limits\n\n{_limits(report)}",
+        f"## Recompute\n\n{_recompute(report)}",
+    )
+    return "\n\n".join(parts) + "\n"
 
 
-def _fit(fit: str) -> str:
-    return "the sides scaled separately" if fit == "squash" else "the whole image kept, grey around it"
+def _use(report: Report) -> str:
+    data = report["data"]
+    side, channels, count = data["side"], data["channels"], len(data["classes"])
+    colour = "grey" if channels == 1 else "red, green, blue"
+    shape = "squashed" if data["fit"] == "squash" else "scaled as a whole onto mid grey (128), centred,"
+    return f"""\
+`model.onnx` takes `pixels`, uint8 (batch, {side}, {side}, {channels}): {colour}, 0 to 255, as image libraries give
+them. It returns `logits`, float32 (batch, {count}); their softmax gives probabilities. Resampling to the network's
+{format_shape(report["chosen"]["input"])} and normalisation are inside the file: do neither before.
+
+An image of another size or shape is first {shape} to {side}x{side} with Pillow's antialiased bilinear filter
+(`Image.resize((width, height), Image.Resampling.BILINEAR)`).
+
+```python
+session = onnxruntime.InferenceSession("model.onnx")
+logits = session.run(None, {{"pixels": pixels}})[0]
+```
+
+Classes, in the order of the logits:
+
+{_listed(f"{number}. {_plain(name)}" for number, name in enumerate(data["classes"]))}"""
 
 
-def _latency(milliseconds: float | None) -> str:
-    return "not measured" if milliseconds is None else f"{milliseconds:.3g} ms"
+def _figures(report: Report) -> str:
+    chosen, accuracy, parity = report["chosen"], report["accuracy"], report["parity"]
+    low, high = (format_percent(end, 2) for end in accuracy["ci95"])
+    spent = report["budget"]["macs"]
+    time = chosen["latency_ms"]
+    rows = {
+        "test accuracy": f"{format_percent(accuracy['test'], 2)} (95 %: {low} to {high}); "
+        f"{accuracy['images']:,} images, trainings: {accuracy['seeds']}",
+        "log loss": f"{accuracy['log_loss']:.4f} nats",
+        "calibration error": format_percent(accuracy["calibration_error"], 2),
+        "multiply-adds": format_count(chosen["macs"]) + (f" of {format_count(spent)} allowed" if spent else ""),
+        "parameters": format_count(chosen["params"]),
+        "time for one image": "not measured"
+        if time is None
+        else f"{format_seconds(time / 1e3)}, onnxruntime, one thread, {_plain(report['machine']['cpu'])}",
+        "file against trained network": f"largest relative difference of a logit {parity['relative']:.2g} "
+        f"(at most {parity['tolerance']:g}), same answer for {format_percent(parity['agreement'])} "
+        f"of {parity['images']:,} images",
+    }
+    return "| what | value |\n|---|---|\n" + _listed(f"| {what} | {value} |" for what, value in rows.items())
+
+
+def _data(report: Report) -> str:
+    data, rejected = report["data"], len(report["rejected"])
+    return f"""\
+{_plain(data["source"])}: {data["images"]:,} images. {data["train"]:,} to learn from, {data["select"]:,} to choose by,
+{data["test"]:,} kept for the figures above. Files that could not be read and were left out: {rejected:,}. Images found
+under two splits: {data["leaks"]:,}. The shorter side of the originals is {data["native"]} pixels in the median."""
+
+
+def _limits(report: Report) -> str:
+    notes = _listed(f"- {_plain(note)}" for note in report["notes"])
+    limits = f"""\
+- The figures hold for images like those it was tested on: same source, same kind of picture.
+- It always answers with one of its {len(report["data"]["classes"])} classes, whatever the image shows.
+- The time was measured on the machine named above; another one may differ by factors."""
+    return f"{limits}\n{notes}" if notes else limits
+
+
+def _recompute(report: Report) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items())
+    return f"""\
+`convsmith evaluate RUN IMAGES` judges the network again. `report.json` holds every figure, `events.ndjson` every
+training behind them; `report.html` says how one follows from the other. Seed {report["seed"]}.
+
+{_plain(versions)}"""
+
+
+def _plain(text: object) -> str:
+    """Text that Markdown takes as it is: one line, every mark that could mean something escaped."""
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
+    return re.sub(r"([\\`*_{}\[\]<>#|~$&])", r"\\\1", line)
+
+
+def _listed(lines: Iterable[str]) -> str:
+    return "\n".join(lines)

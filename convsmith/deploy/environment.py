@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -10,15 +9,27 @@ from typing import Any
 
 import psutil
 
-_PACKAGES = ("convsmith", "torch", "numpy", "onnx", "onnxruntime", "optuna", "pillow", "scikit-learn")
+from convsmith.training.setup import available_threads
+
+_PACKAGES = (
+    "convsmith",
+    "torch",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pillow",
+    "simplejpeg",
+    "onnx",
+    "onnxruntime",
+    "optuna",
+)
 
 
 def machine() -> dict[str, Any]:
     """Processor, cores this process may use, memory and system."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "cpu": _processor(),
-        "cores": cores,
+        "cores": available_threads(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
     }

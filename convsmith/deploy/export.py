@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from convsmith.files import write_atomically
 from convsmith.interop.onnx_file import Preprocess, write_onnx
 from convsmith.interop.weights import weights_of
 from convsmith.ir import Graph
+from convsmith.quantities import format_percent
 
 
 def export_onnx(
@@ -42,18 +42,24 @@ def export_onnx(
         ModelError: If an operator cannot be written.
         RunError: If the file cannot be written.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        draft = write_onnx(
-            graph, weights_of(module), Path(folder) / "model.onnx", preprocess=preprocess, metadata=metadata
+    weights = weights_of(module)
+    found: list[Parity] = []
+
+    def write(draft: Path) -> None:
+        write_onnx(graph, weights, draft, preprocess=preprocess, metadata=metadata)
+        found.append(_pass_gate(check_parity(draft, module, preprocess, images), path))
+
+    write_atomically(path, write)  # puts the draft in place only if nothing was raised
+    return found[0]
+
+
+def _pass_gate(parity: Parity, path: Path) -> Parity:
+    if not parity.passed:
+        raise GateError(
+            "the exported file must give the same answers as the network",
+            received=f"relative difference {parity.relative:.2g} (absolute {parity.absolute:.2g}), "
+            f"same answer for {format_percent(parity.agreement)} of {parity.images} images",
+            where=str(path),
+            remedy=f"at most {parity.tolerance:g} and all answers pass; no file was written, please report the network",
         )
-        parity = check_parity(draft, module, preprocess, images)
-        if not parity.passed:
-            raise GateError(
-                "the exported file must give the same answers as the network",
-                received=f"relative difference {parity.relative:.2g}, same answer {parity.agreement:.1%}",
-                where=str(path),
-                remedy=f"at most {parity.tolerance:g} passes; please report the network",
-            )
-        content = draft.read_bytes()
-    write_atomically(path, lambda target: target.write_bytes(content))
     return parity

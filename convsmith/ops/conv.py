@@ -68,10 +68,12 @@ class Conv2d(Op):
     def to_torch(self) -> Any:
         from torch import nn
 
-        from convsmith.ops.torch_modules import PaddedConv2d
+        from convsmith.ops.torch_modules import PaddedConv2d, StridedPointwiseConv2d
 
         options: dict[str, Any] = {"dilation": self.dilation, "groups": self.groups, "bias": self.bias}
         channels = (self.in_channels, self.out_channels, self.kernel_size, self.stride)
+        if self.kernel_size == (1, 1) and self.stride != (1, 1) and self.padding == ((0, 0), (0, 0)):
+            return StridedPointwiseConv2d(*channels, **options)
         if symmetric(self.padding):
             return nn.Conv2d(*channels, padding=(self.padding[0][0], self.padding[1][0]), **options)
         return PaddedConv2d(*channels, sides=self.padding, **options)  # type: ignore[arg-type]

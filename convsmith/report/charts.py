@@ -1,149 +1,327 @@
-"""The interactive charts of a report, as plotly's own JSON."""
+"""The interactive charts of the page, as plotly's own JSON.
+
+Colours are names of the page's CSS variables, ``var(--ink)``; the page's script puts in what they stand for, so that
+light, dark and paper need one figure only.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any, Final
+
+import numpy as np
 
 from convsmith.quantities import format_count, format_percent
-from convsmith.report.figures import CORNERS, PALETTE, last_accuracy, place, reached, rule_of
+from convsmith.report.markup import shorten, visible
+from convsmith.report.ternary import Label, Point, bounds, grid, outline, place, place_labels
+from convsmith.report.view import Confusion, Report, design_name, early_accuracy, names, reached, rungs, summary, title
 
 Figure = dict[str, Any]
 
-_LAYOUT: Figure = {
-    "paper_bgcolor": "rgba(0,0,0,0)",
-    "plot_bgcolor": "rgba(0,0,0,0)",
-    "font": {"family": "system-ui, sans-serif", "color": "#808080"},
-    "margin": {"l": 60, "r": 20, "t": 20, "b": 50},
-}
+_VERTICAL: Final = {1: "top", 0: "middle", -1: "bottom"}
+_HORIZONTAL: Final = {1: "right", 0: "center", -1: "left"}
+_WRITTEN_CELLS: Final = 16
 
 
-def chart(name: str, figure: Figure) -> str:
-    """A place on the page and the call that draws ``figure`` in it."""
-    values = json.dumps(figure, ensure_ascii=True).replace("<", "\\u003c")
-    call = f"const f={values};Plotly.newPlot('{name}',f.data,f.layout,{{responsive:true,displaylogo:false}});"
-    return f'<div id="{name}" class="chart"></div><script>(()=>{{{call}}})()</script>'
-
-
-def map_figure(report: Mapping[str, Any]) -> Figure:
-    """The triangle of shares with every network, rules by name, and a ring around the chosen one."""
-    corners = [*CORNERS.values(), CORNERS["depth"]]
-    shown = [one for one in report["candidates"] if last_accuracy(one) is not None]
+def map_figure(report: Report) -> Figure:
+    """The map of shares: every network, the rules by name, and a ring around the chosen one."""
+    shown = [one for one in report["candidates"] if one.get("shares")]
     points = [place(one["shares"]) for one in shown]
-    ring = place(report["chosen"]["shares"])
-    labels = [
-        {"x": x, "y": y, "text": f"all into {name}", "showarrow": False, "yshift": -14 if y == 0 else 14}
-        for name, (x, y) in CORNERS.items()
-    ]
-    return {
-        "data": [
-            _lines([x for x, _ in corners], [y for _, y in corners], PALETTE["faint"]),
-            {
-                "type": "scatter",
-                "mode": "markers+text",
-                "x": [x for x, _ in points],
-                "y": [y for _, y in points],
-                "text": [rule_of(one) for one in shown],
-                "textposition": "top center",
-                "hovertext": [_hover(one) for one in shown],
-                "hoverinfo": "text",
-                "marker": {
-                    "color": [last_accuracy(one) for one in shown],
-                    "colorscale": "Viridis",
-                    "showscale": True,
-                    "colorbar": {"title": "accuracy", "tickformat": ".0%"},
-                    "size": [16 if one["final"] else 9 + 2 * len(one["rungs"]) for one in shown],
-                    "line": {"width": 1, "color": "#404040"},
-                },
-            },
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "x": [ring[0]],
-                "y": [ring[1]],
-                "hoverinfo": "skip",
-                "marker": {"symbol": "circle-open", "size": 26, "color": PALETTE["chosen"], "line": {"width": 3}},
-            },
-        ],
-        "layout": {
-            **_LAYOUT,
-            "height": 560,
-            "showlegend": False,
-            "annotations": labels,
-            "xaxis": {"visible": False},
-            "yaxis": {"visible": False, "scaleanchor": "x"},
+    rules = [(place(row["shares"]), title(rule)) for rule, row in report["rules"].items() if row.get("shares")]
+    chosen = place(report["chosen"]["shares"])
+    labels = place_labels([(chosen, "chosen"), *rules], points)
+    (left, right), (bottom, top) = bounds([*points, chosen], labels)
+    groups: dict[str, list[int]] = {}
+    for index, one in enumerate(shown):
+        groups.setdefault("failed" if one["failure"] else reached(one), []).append(index)
+    layout = _layout(
+        height=720,
+        xaxis={"visible": False, "range": [left, right], "fixedrange": True},
+        yaxis={"visible": False, "range": [bottom, top], "scaleanchor": "x", "fixedrange": True},
+        annotations=[_caption(label) for label in labels if label.side == (0, 0)],
+        coloraxis=_colour_axis(shown),
+        legend={
+            "orientation": "h",
+            "y": 1,
+            "yanchor": "bottom",
+            "x": 0.5,
+            "xanchor": "center",
+            "itemclick": False,
+            "itemdoubleclick": False,
         },
-    }
+        margin={"l": 10, "r": 10, "t": 50, "b": 80},
+    )
+    traces = [
+        _path([at for segment in grid() for at in (*segment, None)], "var(--grid)"),
+        _path(outline(), "var(--soft)"),
+        *(
+            _dots(report, group, [shown[index] for index in groups[group]], [points[index] for index in groups[group]])
+            for group in sorted(groups, key=["failed", "not trained", *_rung_names(report), "finals"].index)
+        ),
+        *_marks(labels, chosen),
+        *_legend(report, groups),
+    ]
+    return {"data": traces, "layout": layout}
 
 
-def rung_figure(report: Mapping[str, Any]) -> Figure:
-    """Accuracy on the select images against images seen, one line for each network."""
+def rung_figure(report: Report) -> Figure:
+    """Accuracy on the select images against images trained on: one line for each network, coloured by its stratum."""
+    called, key = names(report), report["chosen"].get("key")
     traces: list[Figure] = []
-    for one in report["candidates"]:
+    legend: set[str] = set()
+    for one in sorted(report["candidates"], key=lambda one: one["key"] == key):
         good = [rung for rung in one["rungs"] if rung["log_loss"] is not None]
         if not good:
             continue
-        kind = "chosen" if one["key"] == report["chosen"]["key"] else "rule" if rule_of(one) else "network"
-        trace = _lines([rung["images"] for rung in good], [rung["accuracy"] for rung in good], PALETTE[kind])
-        trace |= {"mode": "lines+markers", "hoverinfo": "text", "hovertext": _hover(one)}
-        trace["line"] |= {"width": 3 if kind == "chosen" else 1}
-        traces.append(trace)
-    return {
-        "data": traces,
-        "layout": {
-            **_LAYOUT,
-            "height": 380,
-            "showlegend": False,
-            "xaxis": {"title": "training images seen", "gridcolor": "rgba(128,128,128,0.2)"},
-            "yaxis": {"title": "accuracy on select", "tickformat": ".0%", "gridcolor": "rgba(128,128,128,0.2)"},
-        },
-    }
-
-
-def confusion_figure(confused: Mapping[str, Any]) -> Figure:
-    """Counts of true class against answer, coloured by the share of the true class."""
-    classes = [str(name) for name in confused["classes"]]
-    shares = [[count / max(sum(row), 1) for count in row] for row in confused["matrix"]]
-    return {
-        "data": [
+        kind = "chosen" if one["key"] == key else one["stratum"]
+        traces.append(
             {
-                "type": "heatmap",
-                "x": classes,
-                "y": classes,
-                "z": shares,
-                "text": confused["matrix"],
-                "texttemplate": "%{text}" if len(classes) <= 20 else "",
-                "hovertemplate": "%{y} answered as %{x}: %{text}<extra></extra>",
-                "colorscale": "Blues",
-                "reversescale": False,
-                "showscale": False,
+                "type": "scatter",
+                "mode": "lines+markers",
+                "x": [rung["images"] for rung in good],
+                "y": [rung["accuracy"] for rung in good],
+                "line": {"color": f"var(--{kind})", "width": 4 if kind == "chosen" else 1.5},
+                "marker": {"size": 9 if kind == "chosen" else 6},
+                "opacity": 1 if kind == "chosen" else 0.75,
+                "name": kind if kind == "chosen" else f"mostly {kind}",
+                "legendgroup": kind,
+                "showlegend": kind not in legend,
+                "hoverinfo": "text",
+                "hovertext": [f"{_label(called[one['key']])}<br>{_rung(rung)}" for rung in good],
             }
-        ],
-        "layout": {
-            **_LAYOUT,
-            "height": max(380, 26 * len(classes) + 120),
-            "margin": {"l": 110, "r": 20, "t": 20, "b": 90},
-            "xaxis": {"title": "answered", "type": "category"},
-            "yaxis": {"title": "true class", "type": "category", "autorange": "reversed"},
+        )
+        legend.add(kind)
+    seen = sorted({rung["images"] for one in report["candidates"] for rung in one["rungs"]})
+    layout = _layout(
+        height=430,
+        xaxis={
+            **_axis("images trained on"),
+            "type": "log",
+            "tickvals": seen,
+            "ticktext": [f"{images:,}" for images in seen],
+            "minor": {"ticks": ""},
+        },
+        yaxis={**_axis("accuracy on the select images"), "tickformat": ".0%"},
+        legend={"orientation": "h", "y": 1.08, "x": 0},
+    )
+    return {"data": traces, "layout": layout}
+
+
+def confusion_figure(confused: Confusion) -> Figure:
+    """Counts of true class against answer, coloured by their share of the true class."""
+    count = len(confused.classes)
+    ticks = [_label(shorten(name, 18)) for name in confused.classes]
+    full = [_label(name) for name in confused.classes]
+    hover = [
+        [f"{true} taken for {answer}: {cell:,}" for answer, cell in zip(full, row, strict=True)]
+        for true, row in zip(full, confused.matrix, strict=True)
+    ]
+    axis = {"tickvals": list(range(count)), "ticktext": ticks, "showgrid": False, "zeroline": False, "ticks": ""}
+    axis |= {"automargin": True, "fixedrange": True}
+    layout = _layout(
+        height=170 + count * (44 if count <= 12 else 30 if count <= 20 else 22),
+        xaxis={**axis, "title": {"text": "answer"}, "tickangle": -40, "constrain": "domain"},
+        yaxis={
+            **axis,
+            "title": {"text": "true class"},
+            "autorange": "reversed",
+            "scaleanchor": "x",
+            "constrain": "domain",
+        },
+        margin={"l": 40, "r": 20, "t": 10, "b": 40},
+    )
+    heat = {
+        "type": "heatmap",
+        "z": confused.shares,
+        "zmin": 0,
+        "zmax": 1,
+        # Steep at the start, so that a few mistakes among many right answers are seen.
+        "colorscale": [[0, "var(--heat-0)"], [0.02, "var(--heat-1)"], [0.3, "var(--heat-2)"], [1, "var(--heat-3)"]],
+        "xgap": 1,
+        "ygap": 1,
+        "showscale": False,
+        "hoverinfo": "text",
+        "hovertext": hover,
+    }
+    if count <= _WRITTEN_CELLS:
+        heat |= {"text": [[cell or "" for cell in row] for row in confused.matrix], "texttemplate": "%{text}"}
+    return {"data": [heat], "layout": layout}
+
+
+def _layout(**changes: Any) -> Figure:
+    base: Figure = {
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": "var(--ink)"},
+        "hoverlabel": {"bgcolor": "var(--paper)", "bordercolor": "var(--soft)", "font": {"color": "var(--ink)"}},
+        "hovermode": "closest",
+        "dragmode": False,
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "var(--soft)", "activecolor": "var(--ink)"},
+        "margin": {"l": 64, "r": 20, "t": 20, "b": 50},
+    }
+    return base | changes
+
+
+def _axis(text: str) -> Figure:
+    return {"title": {"text": text}, "gridcolor": "var(--grid)", "linecolor": "var(--soft)", "zeroline": False}
+
+
+def _rung_names(report: Report) -> list[str]:
+    return [f"rung {number}" for number in range(1, rungs(report) + 1)]
+
+
+def _colour_axis(shown: Sequence[Report]) -> Figure:
+    """From the tenth percentile up: one network that learnt nothing must not make all others look the same."""
+    found = [accuracy for one in shown if (accuracy := early_accuracy(one)) is not None and not one["failure"]] or [0.0]
+    return {
+        "colorscale": "Cividis",
+        "cmin": float(np.percentile(found, 10)),
+        "cmax": max(found),
+        "colorbar": {
+            "title": {"text": "accuracy after the first rung", "side": "top"},
+            "tickformat": ".1%",
+            "orientation": "h",
+            "y": 0,
+            "yanchor": "top",
+            "len": 0.5,
+            "thickness": 12,
+            "outlinewidth": 0,
         },
     }
 
 
-def _lines(x: list[float], y: list[float], color: str) -> Figure:
+def _dots(report: Report, group: str, members: Sequence[Report], points: Sequence[Point]) -> Figure:
+    called = names(report)
+    failed = group in ("failed", "not trained")
+    colour = "var(--soft)" if failed else [early_accuracy(one) for one in members]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "showlegend": False,
+        "x": [x for x, _ in points],
+        "y": [y for _, y in points],
+        "hoverinfo": "text",
+        "hovertext": [_hover(called[one["key"]], one) for one in members],
+        "marker": {
+            "symbol": "x-thin"
+            if failed
+            else ["diamond" if one["origin"].startswith("rule:") else "circle" for one in members],
+            "size": _sizes(report)[group],
+            "color": colour,
+            "line": {"color": "var(--soft)" if failed else "var(--ink)", "width": 2 if failed else 1},
+            **({} if failed else {"coloraxis": "coloraxis"}),
+        },
+    }
+
+
+def _sizes(report: Report) -> dict[str, int]:
+    rung = {name: 9 + 3 * number for number, name in enumerate(_rung_names(report))}
+    return {"failed": 10, "not trained": 10, **rung, "finals": 20}
+
+
+def _legend(report: Report, groups: Mapping[str, Any]) -> list[Figure]:
+    """Entries of the legend: one for each group, and the two shapes."""
+    entries = [
+        (group, "x-thin" if group in ("failed", "not trained") else "circle", size)
+        for group, size in _sizes(report).items()
+        if group in groups
+    ]
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": name,
+            "x": [None],
+            "y": [None],
+            "marker": {
+                "symbol": symbol,
+                "size": size,
+                "color": "rgba(128,128,128,0.25)",
+                "line": {"color": "var(--soft)", "width": 1.5},
+            },
+        }
+        for name, symbol, size in [*entries, ("named rule", "diamond", 11)]
+    ]
+
+
+def _marks(labels: Sequence[Label], chosen: Point) -> list[Figure]:
+    beside = [label for label in labels if label.side != (0, 0)]
+    ring = {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "chosen",
+        "x": [chosen[0]],
+        "y": [chosen[1]],
+        "hoverinfo": "skip",
+        "marker": {
+            "symbol": "circle-open",
+            "size": 30,
+            "color": "var(--chosen)",
+            "line": {"width": 3.5, "color": "var(--chosen)"},
+        },
+    }
+    texts = {
+        "type": "scatter",
+        "mode": "text",
+        "x": [label.at[0] + 0.028 * label.scale * label.side[0] for label in beside],
+        "y": [label.at[1] + 0.02 * label.scale * label.side[1] for label in beside],
+        "text": [_bold(label.text) for label in beside],
+        "textposition": [f"{_VERTICAL[label.side[1]]} {_HORIZONTAL[label.side[0]]}" for label in beside],
+        "textfont": {"color": "var(--ink)", "size": 13},
+        "hoverinfo": "skip",
+        "showlegend": False,
+        "cliponaxis": False,
+    }
+    return [ring, texts]
+
+
+def _bold(text: str) -> str:
+    return f"<b>{_label(text)}</b>" if text.startswith("chosen") else _label(text)
+
+
+def _caption(label: Label) -> Figure:
+    return {
+        "x": label.at[0],
+        "y": label.at[1],
+        "text": f"<b>{label.text}</b>",
+        "showarrow": False,
+        "font": {"color": "var(--soft)", "size": 12},
+    }
+
+
+def _path(points: Sequence[Point | None], colour: str) -> Figure:
     return {
         "type": "scatter",
         "mode": "lines",
-        "x": x,
-        "y": y,
+        "x": [at and at[0] for at in points],
+        "y": [at and at[1] for at in points],
+        "line": {"color": colour, "width": 1},
         "hoverinfo": "skip",
-        "line": {"color": color, "width": 1},
+        "showlegend": False,
     }
 
 
-def _hover(one: Mapping[str, Any]) -> str:
-    shares = ", ".join(f"{axis} {100 * share:.0f} %" for axis, share in one["shares"].items())
-    accuracy = last_accuracy(one)
-    found = f"{format_percent(accuracy)}, {reached(one)}" if accuracy is not None else reached(one)
-    cost = f"{format_count(one['macs'])} MACs, {format_count(one['params'])} parameters"
-    return "<br>".join((f"<b>{rule_of(one) or one['origin']}</b>", found, shares, cost))
+def _rung(rung: Mapping[str, Any]) -> str:
+    return f"{format_percent(rung['accuracy'])} after {format_count(rung['images'])} images"
+
+
+def _hover(name: str, one: Report) -> str:
+    final = [f"test {format_percent(one['final']['accuracy'])} (finals)"] if one["final"] else []
+    parts = (
+        f"<b>{_label(name)}</b>"
+        + (f" {_label(design_name(one['design']))}" if one["origin"].startswith("rule:") else ""),
+        _label(f"{one['key']} · {one['origin']}"),
+        _label(summary(one["design"])),
+        f"{format_count(one['macs'])} MACs · {format_count(one['params'])} parameters",
+        " · ".join(f"{axis} {100 * share:.0f} %" for axis, share in one["shares"].items()),
+        *(_rung(rung) for rung in one["rungs"]),
+        *final,
+        _label(shorten(one["failure"], 90)),
+    )
+    return "<br>".join(part for part in parts if part)
+
+
+def _label(text: object) -> str:
+    """Text for plotly, which reads some tags."""
+    return escape(visible(text), quote=False)

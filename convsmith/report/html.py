@@ -1,183 +1,122 @@
-"""``report.html``: one file that opens anywhere, without a network, and begins with the answer."""
+"""``report.html``: one file that opens anywhere, without a network, and begins with the answer.
+
+Its policy allows exactly the scripts written here, by their hashes, and nothing from outside.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from collections.abc import Iterator
 from importlib.resources import files
-from typing import Any
+from typing import Final
 
-import plotly.offline
+from plotly.offline import get_plotlyjs
 
-from convsmith.quantities import format_bytes, format_count, format_percent, format_seconds, format_shape
-from convsmith.report.charts import chart, confusion_figure, map_figure, rung_figure
-from convsmith.report.figures import last_accuracy, reached, rule_of
+from convsmith.report import sections
+from convsmith.report.charts import Figure, confusion_figure, map_figure, rung_figure
+from convsmith.report.markup import Markup, element, join
+from convsmith.report.view import Report, confusion, mistakes, rungs
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
+_MOST_CLASSES: Final = 40
+_TOLD_MISTAKES: Final = 3
 
 
-def render_html(report: Mapping[str, Any]) -> str:
-    """The page of a report, as one self-contained document."""
-    style = files("convsmith.report").joinpath("page.css").read_text(encoding="utf-8")
-    return "\n".join(
-        (
-            "<!doctype html>",
-            '<html lang="en"><head><meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{_text(report['name'])}</title>",
-            f"<style>{style}</style>",
-            f"<script>{plotly.offline.get_plotlyjs()}</script>",
-            "</head><body><main>",
-            *_sections(report),
-            "</main></body></html>",
-        )
+def render_html(report: Report) -> str:
+    """The page of a report (the content of ``report.json``), as one self-contained document."""
+    scripts = (get_plotlyjs(), _read("page.js"))
+    content = list(_content(report))
+    parts = (
+        Markup('<meta charset="utf-8">'),
+        Markup(f'<meta http-equiv="Content-Security-Policy" content="{_policy(scripts)}">'),
+        Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
+        element("title", f"{report['name']}: convsmith report"),
+        element("style", Markup(_read("page.css"))),
     )
+    links = (element("a", heading, href=f"#{name}") for name, heading, _ in content)
+    body = (
+        element("header", sections.answer(report), element("nav", *links, aria_label="sections")),
+        element("main", *(_section(*one) for one in content)),
+        *(element("script", Markup(script)) for script in scripts),
+    )
+    head = element("head", *parts)
+    return f'<!doctype html>\n<html lang="en">{head}\n{element("body", *body)}</html>\n'
 
 
-def _sections(report: Mapping[str, Any]) -> Iterable[str]:
-    yield f'<h1>{_text(report["name"])}</h1><p class="answer">{_text(report["sentence"])}</p>'
-    yield _key_figures(report)
-    if report["candidates"]:
-        yield _section("Where the budget went", _MAP_TEXT + chart("map", map_figure(report)) + _candidate_table(report))
-        yield _section("The rules at the same budget", _rule_table(report))
-        yield _section("Rung by rung", chart("rungs", rung_figure(report)))
-    yield _section("Confusion", _worst_confusions(report) + chart("confusion", confusion_figure(report["confusion"])))
-    yield _section("The network", f"<pre>{_text(report['chosen']['design'])}</pre>")
-    yield _section("Files that could not be read", _rejected(report["rejected"]))
-    yield _section("How it was made", _facts(report))
+def _content(report: Report) -> Iterator[tuple[str, str, Markup]]:
+    """Name, heading and content of each section."""
+    if report["candidates"] and report["chosen"].get("shares"):
+        told = element("p", _MAP)
+        yield "map", "Where the budget went", join((told, _chart("map", map_figure(report), "map of budget shares"),
+                                                    sections.candidates_table(report)))  # fmt: skip
+    if report["candidates"] or report["rules"]:
+        told = element("p", _STANDINGS)
+        yield "standings", "Finalists and rules", join((told, sections.standings_table(report)))
+    if rungs(report):
+        told = element("p", _RUNGS)
+        yield "rungs", "Rung by rung", join((told, _chart("rungs", rung_figure(report), "accuracy by rung")))
+    yield "confusion", "What it mistakes", _confusion(report)
+    yield "network", "The network", sections.network(report)
+    yield "rejected", "Files that could not be read", sections.rejected(report)
+    yield "making", "How it was made", sections.making(report)
+    yield "recompute", "Recompute every figure", sections.recompute(report)
 
 
-_MAP_TEXT = (
-    "<p>Each dot is a network that costs the same. Its place says how the budget was split between depth, width and "
-    "resolution, counted from the base network that the rules scale; outside the triangle one of them shrank. "
-    "Colour is accuracy where it was last measured.</p>"
+_MAP: Final = (
+    "Every mark is a network that costs about the same. Its place says how that budget was split between depth, width "
+    "and resolution, relative to the base network that the rules scale; outside the triangle one of the three shrank. "
+    "Colour compares all of them after the same first training, size says how far they came, diamonds are named rules."
+)
+_STANDINGS: Final = (
+    "Test accuracies come from images that played no part in the search. Accuracies judged on select images come from "
+    "shorter trainings and cannot be compared with them. The last column is the probability that the chosen network is "
+    "really the better one, given the chance in seeds and in the choice of test images."
+)
+_RUNGS: Final = (
+    "Each line is a network, coloured by the axis that got most of its budget. Short trainings favour wide networks, "
+    "which is why the best of each colour goes on. The table of all networks above holds the numbers."
 )
 
 
-def _key_figures(report: Mapping[str, Any]) -> str:
-    accuracy, chosen, budget = report["accuracy"], report["chosen"], report["budget"]
-    low, high = accuracy["ci95"]
-    rows = [
-        ("test accuracy", f"{format_percent(accuracy['test'])}", f"{format_percent(low)} to {format_percent(high)}"),
-        ("multiply-adds", format_count(chosen["macs"]), _of_budget(chosen["macs"], budget["macs"])),
-        ("parameters", format_count(chosen["params"]), _of_budget(chosen["params"], budget["params"])),
-        ("one image", f"{chosen['latency_ms']:.3g} ms", "onnxruntime, 1 thread"),
-        ("input", format_shape(chosen["input"]), f"from {report['data']['side']} px"),
-        ("took", format_seconds(report["seconds"]["total"]), "in all"),
-    ]
-    cells = (
-        f"<div><dt>{_text(name)}</dt><dd>{_text(value)}<small>{_text(note)}</small></dd></div>"
-        for name, value, note in rows
+def _confusion(report: Report) -> Markup:
+    shown = confusion(report, _MOST_CLASSES)
+    cut = f"Shown are the {len(shown.classes)} most often mistaken of {shown.total} classes. "
+    told = (cut if len(shown.classes) < shown.total else "") + (
+        "Counts of test images: the row is the true class, the column the answer, colour the share of the true class."
     )
-    return f'<dl class="figures">{"".join(cells)}</dl>'
-
-
-def _of_budget(spent: int, limit: int | None) -> str:
-    return f"{format_percent(spent / limit)} of {format_count(limit)}" if limit else "not limited"
-
-
-def _candidate_table(report: Mapping[str, Any]) -> str:
-    ordered = sorted(
-        report["candidates"], key=lambda one: (reached(one) == "finals", last_accuracy(one) or 0), reverse=True
-    )
-    rows = [
+    return join(
         (
-            ("★ " if one["key"] == report["chosen"]["key"] else "") + (rule_of(one) or one["origin"]),
-            _percent(last_accuracy(one)),
-            _interval(one["final"]),
-            one["failure"] or reached(one),
-            format_count(one["macs"]),
-            format_count(one["params"]),
-            *(f"{100 * one['shares'][axis]:.0f} %" for axis in ("depth", "width", "resolution")),
+            sections.mistakes_list(mistakes(report, _TOLD_MISTAKES)),
+            element("p", told, class_="soft"),
+            _chart("confusion", confusion_figure(shown), "confusion matrix"),
+            sections.confusion_table(shown),
         )
-        for one in ordered
-    ]
-    header = ("network", "accuracy", "95 % interval", "came to", "macs", "params", "depth", "width", "resolution")
-    return f"<details><summary>All {len(rows)} networks as a table</summary>{_table(header, rows)}</details>"
-
-
-def _rule_table(report: Mapping[str, Any]) -> str:
-    rows = [
-        (
-            name.replace("_", " "),
-            _percent(rule["accuracy"]),
-            _interval(rule if rule.get("ci95") else None),
-            rule["failure"] or f"{rule['judged_on']} images",
-            format_count(rule["macs"]) if rule.get("macs") else "",
-            _percent(rule.get("probability_chosen_is_better"), digits=0),
-        )
-        for name, rule in report["rules"].items()
-    ]
-    return _table(("rule", "accuracy", "95 % interval", "judged on", "macs", "chosen is better"), rows)
-
-
-def _worst_confusions(report: Mapping[str, Any]) -> str:
-    classes, matrix = report["confusion"]["classes"], report["confusion"]["matrix"]
-    pairs = [
-        (count, classes[row], classes[column])
-        for row, counts in enumerate(matrix)
-        for column, count in enumerate(counts)
-        if row != column and count
-    ]
-    worst = sorted(pairs, key=lambda pair: -pair[0])[:3]
-    if not worst:
-        return "<p>No test image was mistaken.</p>"
-    items = "".join(f"<li>{_text(true)} taken for {_text(answer)}: {count}</li>" for count, true, answer in worst)
-    return f"<p>Most often mistaken:</p><ul>{items}</ul>"
-
-
-def _rejected(rejected: Sequence[Mapping[str, str]]) -> str:
-    if not rejected:
-        return "<p>None.</p>"
-    return _table(("file", "reason"), [(one["path"], one["reason"]) for one in rejected], numbers=False)
-
-
-def _facts(report: Mapping[str, Any]) -> str:
-    data, parity = report["data"], report["parity"]
-    rows = [
-        ("images", f"{data['images']:,}: {data['train']:,} train, {data['select']:,} select, {data['test']:,} test"),
-        ("images under two splits", f"{data['leaks']:,}"),
-        ("calibration error", format_percent(report["accuracy"]["calibration_error"], 2)),
-        ("parity of model.onnx", f"relative difference {parity['relative']:.2g} on {parity['images']} images"),
-        ("weights", format_bytes(4 * report["chosen"]["params"])),
-        ("seed", str(report["seed"])),
-        ("machine", _pairs(report["machine"])),
-        ("versions", _pairs(report["versions"])),
-        ("recipe", json.dumps(report["recipe"], ensure_ascii=False)),
-        *(("note", note) for note in report["notes"]),
-    ]
-    return _table(("what", ""), rows, numbers=False) + (
-        "<p>Every figure can be recomputed from <code>events.ndjson</code> and <code>study.journal</code> "
-        "beside this page.</p>"
     )
 
 
-def _pairs(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items())
+def _section(name: str, heading: str, content: Markup) -> Markup:
+    return element("section", element("h2", heading), content, id=name)
 
 
-def _percent(value: float | None, digits: int = 1) -> str:
-    return "" if value is None else format_percent(value, digits)
-
-
-def _interval(judged: Mapping[str, Any] | None) -> str:
-    return "" if not judged else " to ".join(format_percent(bound) for bound in judged["ci95"])
-
-
-def _section(title: str, body: str) -> str:
-    return f"<section><h2>{_text(title)}</h2>{body}</section>"
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: bool = True) -> str:
-    head = "".join(f"<th scope='col'>{_text(name)}</th>" for name in header)
-    body = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    kind = "numbers" if numbers else "words"
-    return (
-        f'<div class="scroll"><table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+def _chart(name: str, figure: Figure, label: str) -> Markup:
+    """The place of a chart and its data; the script draws it."""
+    data = json.dumps(figure, allow_nan=False).replace("<", "\\u003c")
+    height = figure["layout"]["height"]
+    drawn = element(
+        "div", class_="chart", id=f"chart-{name}", role="img", aria_label=label, style=f"height: {height}px"
     )
+    values = element("script", Markup(data), type="application/json", id=f"chart-{name}-data")
+    return join((element("div", drawn, class_="scroll", tabindex=0, role="region", aria_label=label), values))
 
 
-def _text(value: object) -> str:
-    return escape(str(value))
+def _policy(scripts: tuple[str, ...]) -> str:
+    hashes = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts
+    )
+    # plotly writes style elements and hands pictures over as data.
+    return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:"
+
+
+def _read(name: str) -> str:
+    return files("convsmith.report").joinpath(name).read_text(encoding="utf-8")

@@ -1,93 +1,206 @@
-"""``results.png``: the map of the search, the finalists and the confusion, in one picture."""
+"""``results.png``: the map, the finals and the confusion in one picture, for where a page cannot go.
+
+Drawn without pyplot, so nothing is shared between pictures. Class names may be in any script: they are drawn with the
+first installed fonts that know it, and what no font knows becomes a question mark instead of an empty box.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, fontManager, get_font
 
 from convsmith.files import write_atomically
 from convsmith.quantities import format_count, format_percent
-from convsmith.report.figures import CORNERS, PALETTE, last_accuracy, place, rule_of
+from convsmith.report.markup import shorten
+from convsmith.report.ternary import Label, bounds, grid, outline, place, place_labels
+from convsmith.report.view import Confusion, Report, Standing, confusion, early_accuracy, standings, title
+
+INK: Final = "#1b1f24"
+SOFT: Final = "#5a636e"
+GRID: Final = "#e4e8ec"
+CHOSEN: Final = "#c8102e"
+
+_FONTS: Final = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Microsoft YaHei",
+                 "PingFang SC", "Arial Unicode MS", "Noto Sans Arabic", "Noto Sans Devanagari")  # fmt: skip
+_HEAT: Final = LinearSegmentedColormap.from_list(
+    "heat", [(0, "#f5f7f9"), (0.02, "#d6e6f2"), (0.3, "#6baed6"), (1, "#08478c")]
+)
+_MOST_CLASSES: Final = 24
+_WRITTEN_CELLS: Final = 16
+_MOST_ROWS: Final = 14
 
 
-def render_png(report: Mapping[str, Any], path: Path) -> Path:
+def render_png(report: Report, path: Path) -> Path:
     """Draw the picture of a report, 1600 x 900 pixels.
 
     Raises:
         RunError: If it cannot be written.
     """
-    figure = Figure(figsize=(16, 9), dpi=100, layout="constrained")
-    figure.suptitle(_title(report), fontsize=16)
-    if report["candidates"]:
-        left, middle, right = figure.subplots(1, 3, width_ratios=(1.25, 1, 1))
-        _draw_map(left, report)
-        _draw_accuracies(middle, report)
+    figure = Figure(figsize=(16, 9), dpi=100, facecolor="white")
+    _draw_title(figure, report)
+    if report["candidates"] and report["chosen"].get("shares"):
+        _draw_map(figure.add_axes((0.01, 0.08, 0.46, 0.76)), report)
+        _draw_standings(figure.add_axes((0.61, 0.55, 0.37, 0.28)), report)
+        _draw_confusion(figure.add_axes((0.61, 0.13, 0.37, 0.31)), report)
     else:
-        right = figure.subplots(1, 1)
-    _draw_confusion(right, report["confusion"])
+        _draw_confusion(figure.add_axes((0.15, 0.16, 0.70, 0.66)), report)
     return write_atomically(path, lambda target: figure.savefig(target, format="png"))
 
 
-def _title(report: Mapping[str, Any]) -> str:
-    accuracy, chosen = report["accuracy"], report["chosen"]
+def _draw_title(figure: Figure, report: Report) -> None:
+    accuracy, chosen, budget = report["accuracy"], report["chosen"], report["budget"]
     low, high = accuracy["ci95"]
-    return (
-        f"{chosen['name']}: {format_percent(accuracy['test'])} ({format_percent(low)} to {format_percent(high)}) "
-        f"at {format_count(chosen['macs'])} MACs, {format_count(chosen['params'])} parameters"
+    of_budget = f" of {format_count(budget['macs'])}" if budget["macs"] else ""
+    facts = (
+        f"{format_percent(accuracy['test'])} on {accuracy['images']:,} test images "
+        f"(95 %: {format_percent(low)} to {format_percent(high)})",
+        f"{format_count(chosen['macs'])}{of_budget} MACs",
+        f"{format_count(chosen['params'])} parameters",
+    )
+    source = f"{shorten(report['data']['source'], 60)}: {shorten(chosen['name'], 60)}"
+    _write(figure, 0.02, 0.945, source, size=20, weight="bold", color=INK)
+    _write(figure, 0.02, 0.905, "   ·   ".join(facts), size=14, color=SOFT)
+
+
+def _draw_map(axes: Axes, report: Report) -> None:
+    for start, end in grid():
+        axes.plot(*zip(start, end, strict=True), color=GRID, linewidth=1, zorder=1)
+    axes.plot(*zip(*outline(), strict=True), color=SOFT, linewidth=1, zorder=1)
+    shown = [one for one in report["candidates"] if one.get("shares")]
+    points = [place(one["shares"]) for one in shown]
+    chosen = place(report["chosen"]["shares"])
+    good = [index for index, one in enumerate(shown) if not one["failure"] and early_accuracy(one) is not None]
+    accuracies = np.array([early_accuracy(shown[index]) for index in good] or [0.0], dtype=float)
+    limits = (float(np.percentile(accuracies, 10)), float(accuracies.max()))
+    scale = Normalize(*limits)
+    for index, one in enumerate(shown):
+        if index not in good:
+            axes.plot(*points[index], "x", color=SOFT, ms=7, zorder=2)
+            continue
+        axes.scatter(
+            *points[index],
+            c=[early_accuracy(one) or 0.0],
+            cmap="cividis",
+            norm=scale,
+            marker="D" if one["origin"].startswith("rule:") else "o",
+            s=220 if one["final"] else 40 + 45 * len(one["rungs"]),
+            edgecolors=INK,
+            linewidths=0.8,
+            zorder=3,
+        )
+    axes.plot(*chosen, "o", ms=25, mfc="none", mec=CHOSEN, mew=3, zorder=4)
+    rules = [(place(row["shares"]), title(rule)) for rule, row in report["rules"].items() if row.get("shares")]
+    labels = place_labels([(chosen, "chosen"), *rules], points)
+    _name_points(axes, labels)
+    (left, right), (bottom, top) = bounds([*points, chosen], labels)
+    axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
+    axes.axis("off")
+    axes.set_title("Where the budget went", fontsize=14, color=INK, loc="left", x=0.03)
+    bar = axes.inset_axes((0.25, -0.03, 0.5, 0.022))
+    bar.imshow(np.linspace(0, 1, 256)[None], cmap="cividis", aspect="auto", extent=(*limits, 0.0, 1.0))
+    bar.set_yticks([])
+    bar.xaxis.set_major_formatter(lambda value, _: format_percent(value))
+    bar.locator_params(axis="x", nbins=4)
+    bar.set_xlabel(
+        "accuracy after the first rung; size: how far it came; diamonds: named rules", color=SOFT, fontsize=10
     )
 
 
-def _draw_map(axes: Axes, report: Mapping[str, Any]) -> None:
-    corners = [*CORNERS.values(), CORNERS["depth"]]
-    axes.plot([x for x, _ in corners], [y for _, y in corners], color=PALETTE["faint"], linewidth=1)
-    for name, (x, y) in CORNERS.items():
-        axes.annotate(f"all into {name}", (x, y), (0, -16 if y == 0 else 8), textcoords="offset points", ha="center")
-    shown = [(one, last_accuracy(one)) for one in report["candidates"]]
-    points = [(*place(one["shares"]), accuracy) for one, accuracy in shown if accuracy is not None]
-    x, y, accuracies = (np.array(values) for values in zip(*points, strict=True))
-    low = float(np.percentile(accuracies, 20))
-    drawn = axes.scatter(x, y, c=accuracies, cmap="viridis", vmin=low, s=90, edgecolors="black", linewidths=0.5)
-    for one, _ in shown:
-        if rule_of(one):
-            axes.annotate(rule_of(one), place(one["shares"]), (7, 4), textcoords="offset points", fontsize=9)
-    axes.plot(*place(report["chosen"]["shares"]), "o", ms=17, mfc="none", mec=PALETTE["chosen"], mew=2.5)
-    axes.set_title("where the budget went (green: chosen)")
-    axes.set_aspect("equal", adjustable="datalim")
-    axes.axis("off")
-    drawn.figure.colorbar(drawn, ax=axes, orientation="horizontal", shrink=0.7, label="accuracy, last measured")
+def _name_points(axes: Axes, labels: list[Label]) -> None:
+    for label in labels:
+        across, up = label.side
+        axes.annotate(
+            label.text,
+            label.at,
+            (15 * across, 12 * up),
+            textcoords="offset points",
+            ha={1: "left", 0: "center", -1: "right"}[across],
+            va={1: "bottom", 0: "center", -1: "top"}[up],
+            fontsize=10,
+            color=CHOSEN if label.text.startswith("chosen") else INK if any(label.side) else SOFT,
+            zorder=5,
+        )
 
 
-def _draw_accuracies(axes: Axes, report: Mapping[str, Any]) -> None:
-    finals = [one for one in report["candidates"] if one["final"]]
-    finals.sort(key=lambda one: one["final"]["accuracy"])
-    for row, one in enumerate(finals):
-        low, high = one["final"]["ci95"]
-        color = PALETTE["chosen" if one["key"] == report["chosen"]["key"] else "rule" if rule_of(one) else "network"]
-        axes.plot([low, high], [row, row], color=color, linewidth=2)
-        axes.plot([one["final"]["accuracy"]], [row], "o", color=color)
-    axes.set_yticks(range(len(finals)), [rule_of(one) or one["origin"] for one in finals])
-    axes.set_ylim(-0.8, len(finals) - 0.2)
+def _draw_standings(axes: Axes, report: Report) -> None:
+    judged = [row for row in standings(report) if row.interval][:_MOST_ROWS]
+    for row, one in enumerate(judged):
+        _draw_interval(axes, row, one)
+    axes.set_ylim(len(judged) - 0.4, -0.6)
+    axes.set_yticks([])
+    for row, one in enumerate(judged):
+        _write(axes, -0.015, row, shorten(one.name, 30), size=10.5, transform=axes.get_yaxis_transform(), ha="right",
+               va="center", color=CHOSEN if one.chosen else INK)  # fmt: skip
     axes.xaxis.set_major_formatter(lambda value, _: format_percent(value))
-    axes.set_title("finals: test accuracy, 95 % interval")
+    axes.grid(axis="x", color=GRID)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=SOFT, length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_title("Test accuracy of the finalists, 95 % interval (red: chosen)", fontsize=14, color=INK, loc="left")
 
 
-def _draw_confusion(axes: Axes, confused: Mapping[str, Any]) -> None:
-    matrix = np.array(confused["matrix"], dtype=float)
-    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    names = [str(name)[:12] for name in confused["classes"]]
-    if len(names) <= 20:
-        axes.set_xticks(range(len(names)), names, rotation=60, ha="right")
-        axes.set_yticks(range(len(names)), names)
-        for (row, column), count in np.ndenumerate(matrix):
-            if count:
-                color = "white" if shares[row, column] > 0.5 else "black"
-                axes.text(column, row, f"{count:.0f}", ha="center", va="center", fontsize=8, color=color)
-    axes.set_xlabel("answered")
-    axes.set_ylabel("true class")
-    axes.set_title("confusion on the test images")
+def _draw_interval(axes: Axes, row: int, one: Standing) -> None:
+    assert one.interval is not None
+    assert one.accuracy is not None
+    color = CHOSEN if one.chosen else SOFT
+    axes.plot(one.interval, [row, row], color=color, linewidth=2.5, solid_capstyle="round")
+    axes.plot([one.accuracy], [row], "o", color=color, ms=8)
+
+
+def _draw_confusion(axes: Axes, report: Report) -> None:
+    shown = confusion(report, _MOST_CLASSES)
+    count = len(shown.classes)
+    axes.imshow(np.array(shown.shares), cmap=_HEAT, vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    size = 11 if count <= 12 else 8
+    for at, name in enumerate(shown.classes):
+        drawn = shorten(name, 16)
+        _write(
+            axes, -0.01, at, drawn, size=size, transform=axes.get_yaxis_transform(), ha="right", va="center", color=INK
+        )
+        _write(axes, at, -0.02, drawn, size=size, transform=axes.get_xaxis_transform(), ha="right", va="top",
+               rotation=30, rotation_mode="anchor", color=INK)  # fmt: skip
+    for edge in range(1, count):
+        axes.axhline(edge - 0.5, color="white", linewidth=1)
+        axes.axvline(edge - 0.5, color="white", linewidth=1)
+    if count <= _WRITTEN_CELLS:
+        _write_counts(axes, shown)
+    cut = f"; {count} of {shown.total} classes" if count < shown.total else ""
+    axes.set_title(f"Confusion: row true class, column answer{cut}", fontsize=14, color=INK, loc="left")
+
+
+def _write_counts(axes: Axes, shown: Confusion) -> None:
+    for row, (counts, shares) in enumerate(zip(shown.matrix, shown.shares, strict=True)):
+        for column, (cell, share) in enumerate(zip(counts, shares, strict=True)):
+            if cell:
+                color = "white" if share > 0.45 else INK
+                axes.text(column, row, f"{cell:,}", ha="center", va="center", fontsize=10, color=color)
+
+
+def _write(place: Axes | Figure, x: float, y: float, text: str, *, size: float, **style: Any) -> None:
+    """Write text of any script; dollars are dollars, not mathematics."""
+    weight = style.pop("weight", "normal")
+    fonts = FontProperties(family=list(_fonts()), size=size, weight=weight)
+    known = "".join(character if _has_glyph(character) else "?" for character in text)
+    place.text(x, y, known, fontproperties=fonts, parse_math=False, **style)
+
+
+@cache
+def _fonts() -> Mapping[str, str]:
+    """Files of the installed fonts among those wanted, by family."""
+    installed = {font.name: font.fname for font in fontManager.ttflist}
+    return {name: installed[name] for name in _FONTS if name in installed}
+
+
+def _has_glyph(character: str) -> bool:
+    return any(get_font(file).get_char_index(ord(character)) for file in _fonts().values())

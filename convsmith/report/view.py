@@ -1,0 +1,179 @@
+"""What a report shows, worked out once from ``report.json`` for the page and for the picture.
+
+Nothing here is measured or formatted as HTML; it only picks, joins and orders the figures of the report.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+Report = Mapping[str, Any]
+
+_RULE = "rule:"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A network of the finals, or a named rule, as a row of the main table.
+
+    Attributes:
+        name: Rules that make it, or the name of its design.
+        interval: 95 %, of a test accuracy.
+        judged_on: ``test``, ``select``, or nothing.
+        chosen_better: Probability that the chosen network is the better one.
+        failure: Why there is no accuracy.
+    """
+
+    key: str
+    name: str
+    chosen: bool
+    tied: bool
+    accuracy: float | None
+    interval: tuple[float, float] | None
+    judged_on: str
+    macs: int | None
+    params: int | None
+    chosen_better: float | None
+    failure: str
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """Images of class ``true`` that were taken for ``answer``; ``of`` is how many the class has."""
+
+    true: str
+    answer: str
+    count: int
+    of: int
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Counts: row the true class, column the answer; only the ``classes`` most often mistaken of ``total``."""
+
+    classes: list[str]
+    matrix: list[list[int]]
+    total: int
+
+    @property
+    def shares(self) -> list[list[float]]:
+        """Each count over all of its row."""
+        return [[count / max(sum(row), 1) for count in row] for row in self.matrix]
+
+
+def title(rule: str) -> str:
+    """A rule's name as words."""
+    return rule.replace("_", " ")
+
+
+def names(report: Report) -> dict[str, str]:
+    """What to call each network, by key: the rules that make it, else the design's name, else where it came from."""
+    found: dict[str, list[str]] = {}
+    for rule, row in report["rules"].items():
+        if row.get("key"):
+            found.setdefault(row["key"], []).append(title(rule))
+    called = {key: ", ".join(rules) for key, rules in found.items()}
+    for one in report["candidates"]:
+        called.setdefault(one["key"], design_name(one["design"]) or one["origin"])
+    called.setdefault(report["chosen"].get("key", ""), report["chosen"]["name"])
+    return called
+
+
+def rungs(report: Report) -> int:
+    """How many rungs the search had."""
+    return max((len(one["rungs"]) for one in report["candidates"]), default=0)
+
+
+def reached(candidate: Report) -> str:
+    """How far a network came."""
+    if candidate["final"]:
+        return "finals"
+    return f"rung {len(candidate['rungs'])}" if candidate["rungs"] else "not trained"
+
+
+def early_accuracy(candidate: Report) -> float | None:
+    """Accuracy after the first rung, where all networks had the same training; in the finals where there was none."""
+    if candidate["rungs"]:
+        return candidate["rungs"][0]["accuracy"]
+    return candidate["final"]["accuracy"] if candidate["final"] else None
+
+
+def standings(report: Report) -> list[Standing]:
+    """Finalists and rules: those judged on the test images first, best first, then the others, failures last."""
+    called, tied = names(report), {one["key"] for one in report["ties"]}
+    rows: dict[str, dict[str, Any]] = {}
+    for rule, row in report["rules"].items():
+        rows.setdefault(row.get("key") or f"{_RULE}{rule}", dict(row))
+    for one in report["candidates"]:
+        if one["final"]:
+            better = rows.get(one["key"], {}).get("probability_chosen_is_better")
+            rows[one["key"]] = {**one, **one["final"], "judged_on": "test", "probability_chosen_is_better": better}
+    chosen = report["chosen"]
+    if chosen.get("key"):
+        accuracy = {"accuracy": report["accuracy"]["test"], "ci95": report["accuracy"]["ci95"], "judged_on": "test"}
+        rows[chosen["key"]] = {**chosen, **accuracy}
+    found = [
+        Standing(
+            key=key,
+            name=called.get(key) or title(key.removeprefix(_RULE)),
+            chosen=key == chosen.get("key"),
+            tied=key in tied,
+            accuracy=None if row.get("failure") else row.get("accuracy"),
+            interval=(row["ci95"][0], row["ci95"][1]) if row.get("ci95") else None,
+            judged_on="" if row.get("failure") else row.get("judged_on", ""),
+            macs=row.get("macs"),
+            params=row.get("params"),
+            chosen_better=row.get("probability_chosen_is_better"),
+            failure=row.get("failure", ""),
+        )
+        for key, row in rows.items()
+    ]
+    return sorted(found, key=lambda row: (row.judged_on != "test", row.accuracy is None, -(row.accuracy or 0)))
+
+
+def mistakes(report: Report, count: int) -> list[Mistake]:
+    """The most frequent confusions."""
+    classes, matrix = report["confusion"]["classes"], report["confusion"]["matrix"]
+    pairs = [
+        Mistake(classes[row], classes[column], found, sum(counts))
+        for row, counts in enumerate(matrix)
+        for column, found in enumerate(counts)
+        if row != column and found
+    ]
+    return sorted(pairs, key=lambda pair: -pair.count)[:count]
+
+
+def confusion(report: Report, most: int) -> Confusion:
+    """The confusion of at most ``most`` classes: those with most mistakes, in their own order."""
+    classes, matrix = report["confusion"]["classes"], report["confusion"]["matrix"]
+    wrong = [sum(matrix[at]) + sum(row[at] for row in matrix) - 2 * matrix[at][at] for at in range(len(classes))]
+    kept = sorted(sorted(range(len(classes)), key=lambda at: -wrong[at])[:most])
+    cut = [[matrix[row][column] for column in kept] for row in kept]
+    return Confusion([classes[at] for at in kept], cut, len(classes))
+
+
+def design_name(text: str | None) -> str:
+    """The name in a design's TOML text."""
+    return str(_parsed(text).get("name", ""))
+
+
+def summary(text: str | None) -> str:
+    """A design in a few words: ``24 px · residual · depth 2-3-4 · width 16-32-64``."""
+    design = _parsed(text)
+    stages = design.get("stage", [])
+    if not stages:
+        return ""
+    blocks = "+".join(block for block, _ in groupby(str(stage.get("block")) for stage in stages))
+    depth, width = ("-".join(str(stage.get(key)) for stage in stages) for key in ("depth", "width"))
+    return f"{design.get('input', ['?'])[-1]} px · {blocks} · depth {depth} · width {width}"
+
+
+def _parsed(text: str | None) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text or "")
+    except tomllib.TOMLDecodeError:
+        return {}

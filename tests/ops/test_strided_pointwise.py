@@ -1,0 +1,37 @@
+"""A regression: training a strided 1x1 convolution of few channels in channels_last layout killed the process."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch.nn import functional
+
+from convsmith.ops import Conv2d
+
+PROGRAM = """
+import torch
+from convsmith.ops import Conv2d
+torch.set_num_threads(1)
+module = Conv2d(%d, 16, (1, 1), (2, 2), bias=False).to_torch().to(memory_format=torch.channels_last)
+images = torch.rand(64, %d, 24, 24).contiguous(memory_format=torch.channels_last)
+for _ in range(20):
+    module(images).square().mean().backward()
+"""
+
+
+@pytest.mark.parametrize("channels", [2, 4, 7])
+def test_training_in_channels_last_survives(channels):
+    done = subprocess.run([sys.executable, "-c", PROGRAM % (channels, channels)], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_numbers_and_gradients_are_those_of_torch(bias):
+    module = Conv2d(6, 8, (1, 1), (2, 3), groups=2, bias=bias).to_torch().double()
+    images = torch.rand(2, 6, 7, 8, dtype=torch.float64)
+    expected = functional.conv2d(images, module.weight, module.bias, (2, 3), groups=2)
+    assert torch.equal(module(images), expected)
+    (gradient,) = torch.autograd.grad(module(images).square().sum(), module.weight)
+    (oracle,) = torch.autograd.grad(expected.square().sum(), module.weight)
+    assert torch.allclose(gradient, oracle, rtol=1e-12, atol=0)
