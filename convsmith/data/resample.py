@@ -18,8 +18,9 @@ Fit = Literal["squash", "letterbox"]
 
 MID_GREY: Final = 128
 
-NUDGE: Final = 0.0013
-"""Added before rounding. Simple ratios of sizes put many pixels on an exact half, where the order of a sum decides."""
+LEVELS: Final = 256
+"""Weights are multiples of one over this. A X Aᵀ is then a whole multiple of 1 / 65536 below 2**24 / 65536, which
+float32 holds exactly: whatever the order of the sums, every runtime finds the same pixel and rounds it the same way."""
 
 _CHUNK_ELEMENTS: Final = 1 << 22
 
@@ -53,7 +54,8 @@ def resample_matrix(source: int, target: int) -> NDArray[np.float32]:
     """The antialiased triangle filter from ``source`` to ``target`` pixels, float32 (target, source).
 
     Pixel i of the target looks at the source around (i + 1/2) * source / target with a triangle of
-    half-width max(source / target, 1). Each row sums to one; the matrix is the identity for equal sizes.
+    half-width max(source / target, 1). Weights are multiples of 1/256 and each row sums to one, the largest
+    remainders rounded up; the matrix is the identity for equal sizes.
     """
     if source < 1 or target < 1:
         raise DataError("sizes must be at least 1", received=(source, target))
@@ -61,11 +63,15 @@ def resample_matrix(source: int, target: int) -> NDArray[np.float32]:
     centres = (2 * np.arange(target, dtype=np.int64) + 1) * source
     pixels = (2 * np.arange(source, dtype=np.int64) + 1) * target
     weights = np.maximum(0, 2 * max(source, target) - np.abs(pixels[None, :] - centres[:, None]))
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    totals = weights.sum(axis=1, keepdims=True)
+    levels, remainders = np.divmod(LEVELS * weights, totals)
+    missing = LEVELS - levels.sum(axis=1, keepdims=True)
+    ranks = np.argsort(np.argsort(-remainders, axis=1, kind="stable"), axis=1, kind="stable")
+    return ((levels + (ranks < missing)) / LEVELS).astype(np.float32)
 
 
 def resample(pixels: NDArray[np.uint8], target: int) -> NDArray[np.uint8]:
-    """Bring square images (N, S, S, C) to (N, target, target, C): A X Aᵀ in float64, rounded, halves up.
+    """Bring square images (N, S, S, C) to (N, target, target, C): A X Aᵀ in float32, exact, rounded half to even.
 
     A is ``resample_matrix(S, target)``. Equal sizes give the very pixels back. Each image is multiplied on
     its own, so the result does not depend on its neighbours.
@@ -73,11 +79,11 @@ def resample(pixels: NDArray[np.uint8], target: int) -> NDArray[np.uint8]:
     count, source, _, channels = pixels.shape
     if source == target:
         return pixels
-    matrix = resample_matrix(source, target).astype(np.float64)
+    matrix = resample_matrix(source, target)
     result = np.empty((count, target, target, channels), np.uint8)
     step = max(1, _CHUNK_ELEMENTS // (source * source * channels))
     for start in range(0, count, step):
-        chunk = pixels[start : start + step].transpose(0, 3, 1, 2).astype(np.float64, order="C")
+        chunk = pixels[start : start + step].transpose(0, 3, 1, 2).astype(np.float32, order="C")
         values = np.matmul(np.matmul(matrix, chunk), matrix.T)
-        result[start : start + step] = np.rint(values + NUDGE).clip(0, 255).transpose(0, 2, 3, 1)
+        result[start : start + step] = np.rint(values).transpose(0, 2, 3, 1)
     return result

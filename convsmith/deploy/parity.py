@@ -92,7 +92,7 @@ def _reference(module: nn.Module, preprocess: Preprocess, images: NDArray[np.uin
     if preprocess.resample is not None:
         rows, columns = (matrix.astype(np.float64) for matrix in preprocess.resample)
         resampled = np.einsum("yr,ncrs,xs->ncyx", rows, pixels, columns, optimize=True)
-        pixels = np.rint(resampled + preprocess.nudge).clip(0, 255)
+        pixels = np.rint(resampled).clip(0, 255)
     mean, std = (np.array(values).reshape(1, -1, 1, 1) for values in (preprocess.mean, preprocess.std))
     exact = copy.deepcopy(module).cpu().double().eval()
     with torch.inference_mode():

@@ -38,13 +38,11 @@ class Preprocess:
         std: Per channel, in 0 to 255.
         resample: Matrices A (H, height of the images) and B (W, width of the images), float32. Each channel X becomes
             ``A X Bᵀ``, rounded half to even and cut to 0 to 255, before it is normalised.
-        nudge: Added to resampled pixels before they are rounded, in units of 0 to 255.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     resample: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
-    nudge: float = 0.0
 
 
 def write_onnx(
@@ -179,21 +177,16 @@ def _write_preprocess(
     value = draft.add("preprocess.channels_first", "Transpose", PIXELS, perm=(0, 3, 1, 2))
     value = draft.add("preprocess.float", "Cast", value, to=TensorProto.FLOAT)
     if preprocess.resample is not None:
-        # In float64, so that every runtime rounds the same pixels to the same levels.
-        rows, columns = (np.asarray(matrix, np.float64) for matrix in preprocess.resample)
+        rows, columns = (np.asarray(matrix, np.float32) for matrix in preprocess.resample)
         height, width = rows.shape[1], columns.shape[1]
-        value = draft.add("preprocess.double", "Cast", value, to=TensorProto.DOUBLE)
         value = draft.add("preprocess.rows", "MatMul", draft.store("preprocess.rows.matrix", rows), value)
         across = draft.store("preprocess.columns.matrix", np.ascontiguousarray(columns.T))
         value = draft.add("preprocess.columns", "MatMul", value, across)
-        nudge = draft.store("preprocess.nudge.value", np.asarray(preprocess.nudge, np.float64))
-        value = draft.add("preprocess.nudge", "Add", value, nudge)
         value = draft.add("preprocess.round", "Round", value)
         limits = (
-            draft.store(f"preprocess.{side}", np.asarray(at, np.float64)) for side, at in (("black", 0), ("white", 255))
+            draft.store(f"preprocess.{side}", np.asarray(at, np.float32)) for side, at in (("black", 0), ("white", 255))
         )
         value = draft.add("preprocess.clip", "Clip", value, *limits)
-        value = draft.add("preprocess.resampled", "Cast", value, to=TensorProto.FLOAT)
     mean, std = (
         draft.store(f"preprocess.{part}", np.asarray(values, np.float32).reshape(1, channels, 1, 1))
         for part, values in (("mean", preprocess.mean), ("std", preprocess.std))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convsmith.data import Images, Normalisation, convert_channels, read_image, resample, resample_matrix, resize
-from convsmith.data.resample import NUDGE, Fit
+from convsmith.data.resample import Fit
 from convsmith.interop.onnx_file import Preprocess
 
 
@@ -56,7 +56,7 @@ class Preparation:
         if self.resolution != self.side:
             rows = resample_matrix(self.side, self.resolution)
             matrix = (rows, rows)
-        return Preprocess(self.normalisation.mean, self.normalisation.std, matrix, NUDGE)
+        return Preprocess(self.normalisation.mean, self.normalisation.std, matrix)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""

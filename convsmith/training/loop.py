@@ -66,7 +66,7 @@ def train(
         budget: How long to train.
         seed: Fixes order, augmentation and dropout. The caller's random state is left as it was.
         setup: Number type, layout and threads.
-        events: Receives ``training``, ``point``, ``checkpoint`` and ``trained`` events.
+        events: Receives ``train``, ``point``, ``checkpoint`` and ``trained`` events.
         checkpoints: Folder for checkpoints: one at each interval, at Ctrl-C and at the end.
         resume: Go on from the newest checkpoint in the folder, or start where there is none.
         select: Images whose accuracy is followed; they never influence the weights.
@@ -83,7 +83,7 @@ def train(
         run = _Run(module, data, recipe, budget, seed, setup, events, select)
         keeper = _Keeper(run, checkpoints, resume, checkpoint_seconds)
         run.log(
-            "training", **run.identity, recipe_values=recipe.to_dict(), setup=setup.to_dict(), images=run.meter.images
+            "train", **run.identity, recipe_values=recipe.to_dict(), setup=setup.to_dict(), images=run.meter.images
         )
         while run.fraction < 1.0:
             run.step()

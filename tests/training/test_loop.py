@@ -196,7 +196,7 @@ def test_the_events_tell_the_whole_curve(tmp_path: Path) -> None:
     with EventLog(tmp_path / "events.ndjson") as log:
         trained = run(events=log, checkpoints=tmp_path, select=EvaluationSet(pixels, labels))
     events = read_events(tmp_path / "events.ndjson")
-    assert [events[0]["event"], events[-1]["event"]] == ["training", "trained"]
+    assert [events[0]["event"], events[-1]["event"]] == ["train", "trained"]
     points = [{k: v for k, v in e.items() if k not in ("event", "time")} for e in events if e["event"] == "point"]
     assert points == [dataclasses.asdict(point) for point in trained.history]
     assert events[0]["recipe_values"]["batch"] == 16
