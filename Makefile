@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: fit test check lint install clean
+.PHONY: fit test check lint install bench replay clean
 
 # The main job on the embedded digits, report included.
 fit: install
@@ -31,6 +31,15 @@ check: lint
 # Everything, as CI runs it.
 test: lint
 	$(BIN)/python -m pytest -n 2
+
+# Speed and acceptance figures, into benchmarks/results/.
+bench: install
+	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/solver.py
+
+# Has a refactor left every zoo design's text and cost table as they were at the last commit?
+replay: install
+	$(BIN)/python benchmarks/replay.py HEAD
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

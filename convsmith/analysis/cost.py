@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property, lru_cache, reduce
 from typing import Any
 
-from convsmith.ir import Graph, Node, Shape, Terms
+from convsmith.ir import Graph, Node, Op, Shape, TensorType, Terms
 
 WEIGHT_BYTES = 4
 """Bytes of a stored parameter: float32."""
@@ -104,9 +104,8 @@ def cost(graph: Graph) -> Cost:
 
 
 def _layer(graph: Graph, node: Node) -> LayerCost:
-    inputs, output = graph.input_types(node), graph.types[node.name]
-    stored = _numel(node.op.param_shapes(*inputs))
-    terms = node.op.terms(*inputs)
+    inputs = graph.input_types(node)
+    output, stored, terms, moved = _facts(node.op, inputs)
     return LayerCost(
         name=node.name,
         op=type(node.op).__name__,
@@ -115,8 +114,16 @@ def _layer(graph: Graph, node: Node) -> LayerCost:
         params=0 if node.shares else stored,
         terms=terms,
         activations=output.numel if terms.taps else 0,
-        bytes_moved=stored * WEIGHT_BYTES + sum(type.nbytes for type in inputs) + output.nbytes,
+        bytes_moved=moved,
     )
+
+
+@lru_cache(maxsize=2**14)
+def _facts(op: Op, inputs: tuple[TensorType, ...]) -> tuple[TensorType, int, Terms, int]:
+    """Output, parameters, work and bytes moved: asked once of equal operators on equal inputs, as blocks repeat."""
+    output, stored = op.infer(*inputs), _numel(op.param_shapes(*inputs))
+    moved = stored * WEIGHT_BYTES + sum(type.nbytes for type in inputs) + output.nbytes
+    return output, stored, op.terms(*inputs), moved
 
 
 def _numel(shapes: Mapping[str, Shape]) -> int:
@@ -124,10 +131,10 @@ def _numel(shapes: Mapping[str, Shape]) -> int:
 
 
 def _peak_bytes(graph: Graph) -> int:
-    alive = sum(type.nbytes for _, type in graph.inputs)
-    peak = alive
+    sizes = {value: type.nbytes for value, type in graph.types.items()}
+    alive = peak = sum(sizes[name] for name, _ in graph.inputs)
     for node in graph.nodes:
-        alive += graph.types[node.name].nbytes
+        alive += sizes[node.name]
         peak = max(peak, alive)
-        alive -= sum(graph.types[value].nbytes for value in graph.last_uses[node.name])
+        alive -= sum(sizes[value] for value in graph.last_uses[node.name])
     return peak
