@@ -1,4 +1,4 @@
-"""What all commands share: turning a typer function into a command, options with units, and JSON output."""
+"""What all commands share: turning a typer function into a command, options with units, and what is printed."""
 
 from __future__ import annotations
 
@@ -6,24 +6,40 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 
-from convsmith.errors import ConvsmithError
+from convsmith.errors import ConvsmithError, QuantityError
 from convsmith.quantities import parse_count, parse_seconds, parse_shape
 
+_T = TypeVar("_T")
 _CLICK_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
-
-Count = partial(typer.Option, parser=parse_count, metavar="COUNT")
-Shape = partial(typer.Option, parser=partial(parse_shape, rank=3), metavar="CxHxW")
-Seconds = partial(typer.Option, parser=parse_seconds, metavar="TIME")
-Minutes = partial(typer.Option, parser=partial(parse_seconds, default_unit="min"), metavar="MINUTES")
-Json = partial(typer.Option, "--json", help="Print the result as JSON on standard output, and nothing else there.")
 
 
 class UsageError(ConvsmithError):
     """Options that do not fit a command."""
+
+
+def _reader(parse: Callable[[str], _T]) -> Callable[[str], _T]:
+    """A parser whose complaint names the option, which only typer knows."""
+
+    def read(text: str) -> _T:
+        try:
+            return parse(text)
+        except QuantityError as error:
+            raise typer.BadParameter(str(error)) from error
+
+    return read
+
+
+Count = partial(typer.Option, parser=_reader(parse_count), metavar="COUNT")
+Shape = partial(typer.Option, parser=_reader(partial(parse_shape, rank=3)), metavar="CxHxW")
+Seconds = partial(typer.Option, parser=_reader(parse_seconds), metavar="TIME")
+Minutes = partial(
+    typer.Option, parser=_reader(lambda text: parse_seconds(text, default_unit="min") / 60), metavar="MINUTES"
+)
+Json = partial(typer.Option, "--json", help="Print the result as JSON on standard output, and nothing else there.")
 
 
 def make_command(function: Callable[..., None], name: str) -> Callable[[Sequence[str]], int]:
@@ -32,20 +48,30 @@ def make_command(function: Callable[..., None], name: str) -> Callable[[Sequence
     app.command(name=name)(function)
 
     def command(arguments: Sequence[str]) -> int:
+        parser: Any = typer.main.get_command(app)
         try:
-            code = typer.main.get_command(app).main(list(arguments), f"convsmith {name}", standalone_mode=False)
+            # typer's own main would turn Ctrl-C and a closed pipe into exit codes without a word.
+            with parser.make_context(f"convsmith {name}", list(arguments)) as context:
+                parser.invoke(context)
+        except typer.Exit as leaving:
+            return leaving.exit_code
         except _CLICK_ERROR as error:
-            message = getattr(error, "format_message")()  # noqa: B009
+            message = " ".join(getattr(error, "format_message")().split())  # noqa: B009
             remedy = f"`convsmith {name} --help` lists the options"
             raise UsageError(message.rstrip("."), where=name, remedy=remedy) from error
-        return code if isinstance(code, int) else 0
+        return 0
 
     return command
 
 
+def one_line(text: str) -> str:
+    """Text with line breaks and other invisible characters escaped, as file names may hold them."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def print_json(value: dict[str, Any]) -> None:
-    """Write a JSON document on standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write a JSON document on standard output, in ASCII, which every terminal and pipe can take."""
+    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def print_text(text: str) -> None:
@@ -54,16 +80,16 @@ def print_text(text: str) -> None:
 
 
 def tell(line: str) -> None:
-    """Write a line of progress on standard error, file names with line breaks on one line."""
-    shown = line.replace("\n", "\\n")
-    sys.stderr.write(f"{shown}\n")
+    """Write a line of progress on standard error."""
+    sys.stderr.write(f"{one_line(line)}\n")
     sys.stderr.flush()
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
     """Write a table with aligned columns; the first ``left`` columns are text, the others numbers."""
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-    for row in (header, *rows):
+    lines = [[one_line(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for row in lines:
         cells = (
             cell.ljust(width) if number < left else cell.rjust(width)
             for number, (cell, width) in enumerate(zip(row, widths, strict=True))

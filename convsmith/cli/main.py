@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import io
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -17,41 +19,58 @@ from convsmith.errors import EXIT_BAD_INPUT, ConvsmithError
 
 COMMANDS: dict[str, str] = {
     "fit": "Find, train, prove and export the network that fits a compute budget.",
-    "inspect": "Show the exact table of a network: shapes, parameters, multiply-adds, bytes.",
+    "train": "Train one network on labelled images, and judge, export and report it.",
+    "evaluate": "Judge a trained network on labelled images: accuracy, confusion, calibration.",
+    "predict": "Say what is on pictures: labels with probabilities.",
+    "inspect": "Show the exact table of a network, or of two side by side.",
     "scale": "Scale a design along depth, width and resolution, or up to a budget.",
+    "export": "Write a trained network to a file that has passed its parity gate.",
     "zoo": "List the published networks that convsmith knows, or print one as a design file.",
 }
 
+RESUMABLE = ("fit", "train")
 EXIT_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see docs/decisions.md; must come before torch
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a narrow terminal must not make a file name an error
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line; returns 0 done, 1 a gate failed, 2 wrong input or usage, 130 stopped by Ctrl-C."""
-    if not arguments or arguments[0] in ("-h", "--help"):
+    name = arguments[0] if arguments else "--help"
+    try:
+        code = _dispatch(name, arguments[1:])
+        sys.stdout.flush()
+        return code
+    except ConvsmithError as error:
+        return _fail(f"error: {error}", error.exit_code)
+    except KeyboardInterrupt:
+        again = "; go on by the same command with --resume" if name in RESUMABLE else ""
+        return _fail(f"stopped{again}", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has left. Python flushes once more at exit, and that must not fail either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _dispatch(name: str, arguments: Sequence[str]) -> int:
+    if name in ("-h", "--help"):
         sys.stdout.write(usage())
         return 0
-    if arguments[0] == "--version":
+    if name == "--version":
         sys.stdout.write(f"convsmith {version('convsmith')}\n")
         return 0
-    name, *rest = arguments
     if name not in COMMANDS:
         nearest = difflib.get_close_matches(name, COMMANDS, 1)
         meant = f"did you mean {nearest[0]}? " if nearest else ""
-        return _fail(f"{name!r} is not a command; {meant}`convsmith --help` lists them", EXIT_BAD_INPUT)
-    try:
-        return importlib.import_module(f"convsmith.cli.{name}").command(rest)
-    except ConvsmithError as error:
-        return _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _fail("stopped", EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has left; Python would complain about it at exit
-        return 0
+        return _fail(f"error: {name!r} is not a command; {meant}`convsmith --help` lists them", EXIT_BAD_INPUT)
+    return importlib.import_module(f"convsmith.cli.{name}").command(arguments)
 
 
 def usage() -> str:
@@ -67,6 +86,6 @@ def usage() -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    line = message.replace("\n", "\\n")
-    sys.stderr.write(f"convsmith: error: {line}\n")
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
+    sys.stderr.write(f"convsmith: {line}\n")
     return code

@@ -22,7 +22,7 @@ def _command(
     resolution: Annotated[float, typer.Option(help="Factor of the size of the image.")] = 1.0,
     macs: Annotated[int | None, Count(help="Scale up or down to this many multiply-adds, never above.")] = None,
     params: Annotated[int | None, Count(help="Scale to this many parameters, never above.")] = None,
-    rule: Annotated[str, typer.Option(help=f"How a budget is split: {', '.join(RULES)}.")] = "efficientnet",
+    rule: Annotated[str | None, typer.Option(help=f"How a budget is split: {', '.join(RULES)}.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the scaled design to this file.")] = None,
     json: Annotated[bool, Json()] = False,
 ) -> None:

@@ -18,7 +18,11 @@ def _command(
 ) -> None:
     """List the published networks that convsmith knows, or print one as a design file."""
     if name is not None:
-        print_text(networks.text(name.removeprefix("zoo:")).rstrip())
+        text = networks.text(name.removeprefix("zoo:"))
+        if json:
+            print_json({"design": text})
+        else:
+            print_text(text.rstrip())
         return
     listing = zoo()
     if json:

@@ -6,6 +6,7 @@ takes no time. Images that cannot be read are left out here, before any split, a
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ def open_images(
         return _from_memory(str(source), load_named(str(source)), side, channels)
     listing = list_images(source)
     folder = cache or cache_folder()
-    if Path(source).is_dir():
+    if os.path.isdir(source):
         check_outside(folder, Path(source))
     key = cache_key(listing, side, channels)
     images = _read_entry(folder / key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from convsmith.data.folder import list_folder
@@ -24,10 +25,10 @@ def list_images(source: str | Path) -> Listing:
     if source in NAMED_SETS:
         return _list_named(str(source))
     path = Path(source).expanduser().absolute()
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike pathlib's, it says no to a name that is too long
         return list_folder(path)
     remedy = f"give a folder of class folders, a CSV manifest or one of {', '.join(NAMED_SETS)}"
-    if not path.exists():
+    if not os.path.exists(path):
         raise DataError("no such file or folder", where=shown(path), remedy=remedy)
     if path.suffix.lower() != ".csv":
         raise DataError("not a source of images", where=shown(path), remedy=remedy)

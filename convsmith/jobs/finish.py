@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
@@ -10,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convsmith.deploy.card import model_card
-from convsmith.deploy.export import export_onnx
 from convsmith.deploy.latency import measure_latency
 from convsmith.files import write_json, write_text
+from convsmith.jobs.export import write_onnx_file
 from convsmith.jobs.run_folder import RunFolder, TrainedNetwork
 from convsmith.report.html import render_html
 from convsmith.report.png import render_png
@@ -36,18 +35,7 @@ def finish_run(
     """
     folder.write_network(network)
     preparation = network.preparation
-    metadata = {
-        "convsmith.classes": json.dumps(network.classes, ensure_ascii=False),
-        "convsmith.preparation": json.dumps(preparation.to_dict()),
-    }
-    parity = export_onnx(
-        network.graph,
-        network.module,
-        folder.onnx,
-        preprocess=preparation.preprocess(),
-        images=sample,
-        metadata=metadata,
-    )
+    parity = write_onnx_file(network, folder.onnx, sample)
     latency = measure_latency(folder.onnx, (preparation.side, preparation.side, preparation.channels))
     chosen = {**report["chosen"], "latency_ms": latency.median_ms}
     done = {**report, "chosen": chosen, "parity": parity.to_dict(), "latency": latency.to_dict()}

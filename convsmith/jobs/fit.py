@@ -77,10 +77,11 @@ def fit(
         raise BudgetError("a latency budget cannot be searched yet", received=latency, remedy="give --macs or --params")
     limits = Limits(macs, params)
     deadline = started + 60 * minutes - _finishing(60 * minutes)
+    RunFolder.check(out, resume=resume, source=images)
     pictures = open_images(images)
     split = split_images(pictures, seed=seed)
     field = make_field(Space(limits, pictures.channels, pictures.side, len(pictures.classes)), DRAWS, seed=seed)
-    folder = RunFolder.create(out, resume=resume)
+    folder = RunFolder.create(out, resume=resume, source=images)
     tell(f"{len(pictures):,} images of {pictures.side} px in {len(pictures.classes)} classes; budget {limits}")
     with EventLog(folder.events) as events:
         lab = Lab(pictures, split, Recipe(), folder.checkpoints, events)

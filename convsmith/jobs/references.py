@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
+import os
 from pathlib import Path
+from typing import Final
 
 from convsmith.design import Design, read_design, zoo
 from convsmith.errors import ModelError
 
-READABLE = "a design file (file.toml), zoo:NAME or a run folder"
-_PICKLES = frozenset({".pt", ".pth", ".pkl", ".bin", ".ckpt"})
+READABLE: Final = "a design file (file.toml), zoo:NAME or a run folder"
+
+_PICKLES: Final = frozenset({".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt"})
 
 
 def read_reference(model: str | Path) -> Design:
@@ -25,10 +29,26 @@ def read_reference(model: str | Path) -> Design:
     if path.suffix.lower() in _PICKLES:
         rule = "a pickle can run any code when it is opened and is never read"
         raise ModelError(rule, received=text, remedy=f"give {READABLE}")
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, says no to a name that is too long
         if not (path / "design.toml").is_file():
             raise ModelError("a run folder holds a design.toml", received=text, remedy=f"give {READABLE}")
         return read_design(path / "design.toml")
-    if path.suffix == ".toml":
+    if path.suffix.lower() == ".toml":
         return read_design(path)
-    raise ModelError("this kind of model cannot be read", received=text, remedy=f"give {READABLE}")
+    raise _unknown(text)
+
+
+def _unknown(text: str) -> ModelError:
+    """The refusal, by what the reference looks like."""
+    door, colon, _ = text.partition(":")
+    if text.lower().endswith(".onnx"):
+        rule = "ONNX files are written but cannot be read yet"
+    elif door in ("timm", "torchvision"):
+        rule = f"{door} models cannot be read yet"
+    elif colon and door.isprintable() and "/" not in door:
+        rule = "Python modules cannot be read yet"
+    else:
+        nearest = difflib.get_close_matches(text.lower(), zoo.names(), 1)
+        meant = f"did you mean zoo:{nearest[0]}? " if nearest else ""
+        return ModelError("no such model", received=text, remedy=f"{meant}give {READABLE}")
+    return ModelError(rule, received=text, remedy=f"give {READABLE}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from torch import nn
 
 from convsmith.design import Design, lower, read_design, write_design
 from convsmith.errors import RunError
-from convsmith.files import make_folder, write_text
+from convsmith.files import make_folder, write_text, writing
 from convsmith.interop.torch_module import build
 from convsmith.interop.weights import load_weights, read_metadata, read_weights, weights_of, write_weights
 from convsmith.ir import Graph
@@ -38,6 +39,21 @@ class RunFolder:
     path: Path
 
     @property
+    def design(self) -> Path:
+        """The network as its author writes it; there from the start of a training."""
+        return self.path / "design.toml"
+
+    @property
+    def weights(self) -> Path:
+        """The trained weights."""
+        return self.path / "model.safetensors"
+
+    @property
+    def report(self) -> Path:
+        """Every figure of the run; written last."""
+        return self.path / "report.json"
+
+    @property
     def events(self) -> Path:
         """Everything that happened, one JSON line each."""
         return self.path / "events.ndjson"
@@ -58,22 +74,41 @@ class RunFolder:
         return self.path / "model.onnx"
 
     @staticmethod
-    def create(path: str | Path, *, resume: bool = False) -> RunFolder:
-        """Make the folder, or go on with one.
+    def create(path: str | Path, *, resume: bool = False, source: str | Path | None = None) -> RunFolder:
+        """Make the folder, or go on with one; see ``check``.
 
         Raises:
-            RunError: If it cannot be written; if it holds a run and ``resume`` was not asked for; or if it holds
-                anything that is not a run.
+            RunError: If it cannot be used or written.
+        """
+        RunFolder.check(path, resume=resume, source=source)
+        return RunFolder(make_folder(Path(path)))
+
+    @staticmethod
+    def check(path: str | Path, *, resume: bool = False, source: str | Path | None = None) -> None:
+        """Refuse a folder that a run must not use, before any work is done for it.
+
+        Args:
+            path: Where.
+            resume: Go on with the run that is there.
+            source: The user's images, which are never written to.
+
+        Raises:
+            RunError: If it cannot be read; if it holds a run and ``resume`` was not asked for; if it holds
+                anything that is not a run; or if it lies within the images.
         """
         folder = Path(path)
-        content = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+        if source is not None and os.path.isdir(source) and folder.resolve().is_relative_to(Path(source).resolve()):
+            rule = "the run folder must not lie in the image folder"
+            raise RunError(rule, where=str(folder), remedy="choose another --out")
+        with writing(folder):
+            content = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
         is_run = any(name in _MARKS for name in content)
         if is_run and not resume:
             remedy = "go on with it by --resume, or choose another --out"
             raise RunError("the folder holds a run already", where=str(folder), remedy=remedy)
         if content and not is_run:
-            raise RunError("a new run needs an empty folder", where=str(folder), received=content[0])
-        return RunFolder(make_folder(folder))
+            rule, remedy = "a new run needs an empty folder", "choose another --out"
+            raise RunError(rule, where=str(folder), received=content[0], remedy=remedy)
 
     def write_network(self, network: TrainedNetwork) -> None:
         """Write ``design.toml`` and ``model.safetensors``.
@@ -81,10 +116,10 @@ class RunFolder:
         Raises:
             RunError: If they cannot be written.
         """
-        write_text(self.path / "design.toml", write_design(network.design))
+        write_text(self.design, write_design(network.design))
         about = {"classes": list(network.classes), "preparation": network.preparation.to_dict()}
         text = json.dumps(about, ensure_ascii=False)
-        write_weights(self.path / "model.safetensors", weights_of(network.module), {"convsmith": text})
+        write_weights(self.weights, weights_of(network.module), {"convsmith": text})
 
     def read_network(self) -> TrainedNetwork:
         """The trained network, ready to use.
@@ -93,21 +128,43 @@ class RunFolder:
             RunError: If the folder is not a finished run.
             ModelError: If its weights are damaged or do not fit its design.
         """
-        design_path, weights_path = self.path / "design.toml", self.path / "model.safetensors"
-        if not (design_path.is_file() and weights_path.is_file()):
-            rule = "a finished run holds design.toml and model.safetensors"
-            raise RunError(rule, where=str(self.path), remedy="give the --out folder of a train or fit that has ended")
-        about = self._about(weights_path)
-        design = read_design(design_path)
+        self._check_finished()
+        classes, preparation = self._read_about()
+        design = read_design(self.design)
         graph = lower(design)
         module = build(graph)
-        load_weights(module, read_weights(weights_path))
-        preparation = Preparation.from_dict(about["preparation"])
-        return TrainedNetwork(design, graph, module.eval(), tuple(about["classes"]), preparation)
+        load_weights(module, read_weights(self.weights))
+        return TrainedNetwork(design, graph, module.eval(), classes, preparation)
 
-    @staticmethod
-    def _about(path: Path) -> dict[str, Any]:
+    def read_report(self) -> dict[str, Any] | None:
+        """The figures of the run, or None where they were not kept beside the network.
+
+        Raises:
+            RunError: If the file is damaged.
+        """
+        if not self.report.is_file():
+            return None
         try:
-            return json.loads(read_metadata(path)["convsmith"])
-        except (KeyError, ValueError) as error:
-            raise RunError("the weights must say what they were trained on", where=str(path)) from error
+            return json.loads(self.report.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"the report cannot be read: {error}", where=str(self.report)) from error
+
+    def _check_finished(self) -> None:
+        if not os.path.isdir(self.path):  # unlike Path.is_dir, says no to a name that is too long
+            rule, remedy = "no such run folder", "give the --out folder of a train or fit"
+            raise RunError(rule, where=str(self.path), remedy=remedy)
+        if not any((self.path / name).exists() for name in _MARKS):
+            rule, remedy = "the folder is not a run", "give the --out folder of a train or fit"
+            raise RunError(rule, where=str(self.path), remedy=remedy)
+        for path in (self.weights, self.design):
+            if not path.is_file():
+                rule, remedy = f"the run has no {path.name}, so it is not finished", "go on with it by --resume"
+                raise RunError(rule, where=str(self.path), remedy=remedy)
+
+    def _read_about(self) -> tuple[tuple[str, ...], Preparation]:
+        try:
+            about = json.loads(read_metadata(self.weights)["convsmith"])
+            return tuple(about["classes"]), Preparation.from_dict(about["preparation"])
+        except (KeyError, TypeError, ValueError) as error:
+            rule, remedy = "the weights do not say what they were trained on", "train the network again"
+            raise RunError(rule, where=str(self.weights), remedy=remedy) from error

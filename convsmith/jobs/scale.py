@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from convsmith.design import Design, write_design
-from convsmith.errors import BudgetError
+from convsmith.design import Design, parse_design, write_design
+from convsmith.errors import BudgetError, DesignError, OpError
 from convsmith.jobs.references import read_reference
 from convsmith.scaling import Factors, Limits, price
 from convsmith.scaling import scale as scale_by
 from convsmith.scaling.axes import factors_between
 from convsmith.scaling.rules import rule as rule_called
+
+DEFAULT_RULE: Final = "efficientnet"
+MOST: Final = 1000.0
+"""Largest factor of a dimension."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ def scale(
     resolution: float = 1.0,
     macs: int | None = None,
     params: int | None = None,
-    rule: str = "efficientnet",
+    rule: str | None = None,
 ) -> Scaling:
     """Scale by factors, or by a named rule up to a budget.
 
@@ -59,17 +63,38 @@ def scale(
         resolution: Factor of height and width of the input.
         macs: Most multiply-adds; needs the factors left at one.
         params: Most parameters; the same.
-        rule: How a budget is split.
+        rule: How a budget is split, by default as EfficientNet does.
 
     Raises:
         BudgetError: If factors and a budget are both given, the rule is not known, or the budget cannot be met.
-        DesignError: If the scaled network does not fit its input.
+        DesignError: If a factor is not above zero, or the scaled network does not fit its input.
     """
     before = design if isinstance(design, Design) else read_reference(design)
     factors = Factors(depth, width, resolution)
     if macs is None and params is None:
-        return Scaling(before, scale_by(before, factors))
+        if rule is not None:
+            raise BudgetError("a rule splits a budget", received=rule, remedy="give --macs or --params with it")
+        return Scaling(before, _checked(scale_by(before, _within(factors, before.name))))
     if factors != Factors():
         remedy = "give either factors or --macs/--params with --rule"
         raise BudgetError("a network is scaled by factors or up to a budget, not both", remedy=remedy)
-    return Scaling(before, rule_called(rule).apply(before, Limits(macs, params)))
+    return Scaling(before, rule_called(rule or DEFAULT_RULE).apply(before, Limits(macs, params)))
+
+
+def _within(factors: Factors, where: str) -> Factors:
+    for name, factor in vars(factors).items():
+        if not 0 < factor <= MOST:
+            rule = f"factor of {name} must be above zero and at most {MOST:g}"
+            raise DesignError(rule, received=factor, where=where)
+    return factors
+
+
+def _checked(design: Design) -> Design:
+    """The design, if its own file could be read and its layers fit: scaling may round a size to nothing."""
+    where = f"{design.name}, scaled"
+    checked = parse_design(write_design(design), where=where)
+    try:
+        price(checked)
+    except OpError as error:
+        raise DesignError(str(error), where=where) from error
+    return checked

@@ -79,7 +79,8 @@ def _draw_map(axes: Axes, report: Report) -> None:
     chosen = place(report["chosen"]["shares"])
     good = [index for index, one in enumerate(shown) if not one["failure"] and early_accuracy(one) is not None]
     accuracies = np.array([early_accuracy(shown[index]) for index in good] or [0.0], dtype=float)
-    limits = (float(np.percentile(accuracies, 10)), float(accuracies.max()))
+    highest = float(accuracies.max())
+    limits = (min(float(np.percentile(accuracies, 10)), highest - 1e-3), highest)  # equal networks need a scale too
     scale = Normalize(*limits)
     for index, one in enumerate(shown):
         if index not in good:

@@ -82,9 +82,7 @@ def train(
     with torch.random.fork_rng(devices=[]), setup.threads_set(), _denormals_flushed(), held_interrupt() as interrupt:
         run = _Run(module, data, recipe, budget, seed, setup, events, select)
         keeper = _Keeper(run, checkpoints, resume, checkpoint_seconds)
-        run.log(
-            "train", **run.identity, recipe_values=recipe.to_dict(), setup=setup.to_dict(), images=run.meter.images
-        )
+        run.log("train", **run.identity, recipe_values=recipe.to_dict(), setup=setup.to_dict(), images=run.meter.images)
         while run.fraction < 1.0:
             run.step()
             try:

@@ -144,3 +144,9 @@ def test_bad_manifests_name_the_line(tmp_path: Path, text: str | bytes, message:
     path = save(tmp_path / "list.csv", text if isinstance(text, bytes) else text.encode())
     with pytest.raises(DataError, match=message):
         list_images(path)
+
+
+def test_a_name_too_long_for_the_system_is_one_clear_line() -> None:
+    with pytest.raises(DataError) as caught:
+        list_images("x" * 5000)
+    assert "\n" not in str(caught.value)

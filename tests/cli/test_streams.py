@@ -1,0 +1,215 @@
+"""What reaches the terminal when something is in the way: closed pipes, narrow terminals, Ctrl-C, strange names."""
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import convsmith
+from convsmith.cli.display import Bar, Lines
+from convsmith.cli.main import RESUMABLE, run
+from convsmith.jobs.inspect import inspect
+from convsmith.jobs.step import Step
+
+PROGRAM = [sys.executable, "-m", "convsmith"]
+DESIGN = """name = "NAME"
+input = [1, 16, 16]
+[stem]
+block = "conv"
+width = 16
+[[stage]]
+block = "residual"
+depth = 2
+width = 32
+[head]
+task = "classify"
+classes = 10
+"""
+
+
+def start(*arguments, **options):
+    return subprocess.Popen(
+        [*PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
+
+
+def test_importing_the_package_imports_nothing_else():
+    program = "import sys, convsmith; print([n for n in ('torch', 'numpy', 'pydantic', 'typer') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+    assert set(convsmith.__all__) >= {"inspect", "scale", "zoo", "train", "evaluate", "predict", "export", "fit"}
+
+
+@pytest.mark.parametrize("arguments", [("inspect", "zoo:resnet152", "--json"), ("zoo", "vgg16")])
+def test_a_reader_that_leaves_early_is_no_error(arguments):
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    program = start(*arguments, env=buffered)
+    program.stdout.close()
+    assert program.stderr.read() == ""
+    program.stderr.close()
+    assert program.wait() == 0
+
+
+def test_a_terminal_without_unicode_is_no_error(tmp_path):
+    (tmp_path / "x.toml").write_text(DESIGN.replace("NAME", "汉字\\n2"), encoding="utf-8")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [*PROGRAM, "inspect", "x.toml"], capture_output=True, cwd=tmp_path, env=environment, check=True
+    )
+    assert done.stdout.startswith(rb"\u6c49\u5b57\n2, input 1x16x16" + b"\n")
+    assert done.stderr == b""
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_how_to_go_on_and_going_on_works(tmp_path):
+    (tmp_path / "x.toml").write_text(DESIGN)
+    arguments = ("train", "x.toml", "digits", "--epochs", "6")
+    program = start(*arguments, cwd=tmp_path)
+    assert "images to learn from" in program.stderr.readline()
+    events = tmp_path / "run" / "events.ndjson"
+    while not (events.is_file() and "point" in events.read_text()):
+        assert program.poll() is None
+    program.send_signal(signal.SIGINT)
+    output, errors = program.communicate()
+    assert (program.returncode, output) == (130, "")
+    assert errors.splitlines()[-1] == "convsmith: stopped; go on by the same command with --resume"
+    assert "Traceback" not in errors
+    done = subprocess.run([*PROGRAM, *arguments, "--resume"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "% of 359 test images" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["zoo", "train"])
+def test_only_work_that_can_go_on_is_said_to(command, monkeypatch, capsys):
+    def stop(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib.import_module(f"convsmith.cli.{command}"), "command", stop)
+    assert run([command]) == 130
+    assert ("--resume" in capsys.readouterr().err) == (command in RESUMABLE)
+
+
+def test_our_own_mistakes_are_not_dressed_up(monkeypatch):
+    monkeypatch.setattr(importlib.import_module("convsmith.cli.zoo"), "zoo", lambda: {}["mistake"])
+    with pytest.raises(KeyError, match="mistake"):
+        run(["zoo"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["inspect", "a\nb\x1b[31m.toml"], r"a\nb\x1b[31m.toml"),
+        (["inspect", "n" * 300], "no such model"),
+        (["inspect", "resnet18"], "did you mean zoo:resnet18?"),
+        (["inspect", "model.onnx"], "ONNX"),
+        (["inspect", "package.module:factory"], "Python modules"),
+        (["inspect", "zoo:vgg16", "zoo:nothing"], "nothing"),
+        (["inspect", "zoo:vgg16", "--max-macs", "1x"], "--max-macs"),
+        (["scale", "zoo:vgg16", "--depth", "inf"], "at most 1000"),
+        (["scale", "zoo:vgg16", "--width", "1e300"], "at most 1000"),
+        (["scale", "zoo:resnet18", "--resolution", "0.001"], "input"),
+        (["scale", "zoo:resnet18", "--rule", "dwr"], "--macs or --params"),
+        (["train", "x.toml", "digits", "--minutes", "soon"], "--minutes"),
+        (["train", "x.toml", "digits", "--seed", "-1"], "--seed"),
+        (["train", "zoo:resnet18", "digits", "--epochs", "nan"], "epochs must be above 0"),
+        (["train", "zoo:resnet18", "no such folder"], "no such folder"),
+        (["train", "zoo:resnet18", "digits", "--out", "n" * 300], "too long"),
+        (["evaluate", "run"], "images"),
+        (["evaluate", "n" * 300, "digits"], "no such run folder"),
+        (["predict", "run"], "files"),
+        (["predict", ".", "x.png"], "not a run"),
+        (["export", "run", "--to"], "--to"),
+    ],
+)
+def test_bad_input_gets_one_clear_line_and_exit_code_two(arguments, expected, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("convsmith: error: ")
+    assert captured.err.count("\n") == 1
+    assert captured.err[:-1].isprintable()
+    assert expected in captured.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_repeated_blocks_are_one_row_and_the_rows_add_up(capsys):
+    assert run(["inspect", "zoo:resnet50"]) == 0
+    shown = capsys.readouterr().out
+    rows = [line.rsplit(maxsplit=5) for line in shown.split("\n\n")[1].splitlines()[1:]]
+    assert len(rows) == 10
+    assert rows[6][0].split() == ["block2", "to", "block6", "(5", "x)"]
+    assert sum(int(row[2].replace(",", "")) for row in rows) == 25_557_032
+    assert sum(int(row[3].replace(",", "")) for row in rows) == 4_089_184_256
+    by_hand = 5 * (1024 * 256 + 9 * 256 * 256 + 256 * 1024 + 2 * (256 + 256 + 1024))
+    assert int(rows[6][2].replace(",", "")) == by_hand
+
+
+def test_blocks_that_differ_are_not_folded(capsys):
+    assert run(["inspect", "zoo:efficientnet-b0"]) == 0
+    stage = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("stage2"))
+    assert stage.split()[1] == "block1"
+    assert "to" not in stage.split()
+
+
+def test_two_networks_are_shown_side_by_side(capsys):
+    assert run(["inspect", "zoo:resnet18", "zoo:vgg16", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    alone = [inspect(name).to_dict() for name in ("zoo:resnet18", "zoo:vgg16")]
+    assert found["models"] == ["resnet18", "vgg16"]
+    assert found["totals"]["macs"] == [one["totals"]["macs"] for one in alone]
+    assert [part["name"] for part in found["sections"]] == ["stem", *(f"stage{n}" for n in range(1, 6)), "head"]
+    assert found["sections"][5]["macs"] == [None, alone[1]["sections"][5]["macs"]]
+    assert run(["inspect", "zoo:resnet18", "zoo:vgg16", "--max-params", "12M"]) == 1
+    captured = capsys.readouterr()
+    assert "138,357,544" in captured.out
+    assert captured.err.startswith("convsmith: error: vgg16: params must be at most 12,000,000")
+
+
+def test_the_design_of_a_zoo_network_is_there_as_json_too(capsys):
+    assert run(["zoo", "vgg16", "--json"]) == 0
+    assert 'name = "vgg16"' in json.loads(capsys.readouterr().out)["design"]
+
+
+@pytest.mark.parametrize(
+    ("given", "minutes"), [((), 30), (("--minutes", "2"), 2), (("--minutes", "90s"), 1.5), (("--minutes", "1h"), 60)]
+)
+def test_minutes_of_a_fit_are_minutes_unless_another_unit_is_named(given, minutes, monkeypatch):
+    received = {}
+
+    def fit(images, **options):
+        received.update(options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib.import_module("convsmith.cli.fit"), "fit", fit)
+    assert run(["fit", "digits", "--macs", "1.5M", *given]) == 130
+    assert (received["minutes"], received["macs"]) == (minutes, 1_500_000)
+
+
+def test_a_bar_shows_pace_and_time_left_below_the_lines_that_stay(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal, as far as rich can tell
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with Bar() as display:
+        display.show(Step("training", 0.25, "90 [bold] images/s", 61.0))
+        display.tell("reading [bold]\nlines")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert r"reading [bold]\nlines" in captured.err
+    assert "25%" in captured.err
+    assert "90 [bold] images/s, 1 min 1 s left" in captured.err
+
+
+def test_lines_of_progress_come_every_few_seconds_and_hold_the_time_left(monkeypatch, capsys):
+    clock = iter(range(0, 1000, 2))
+    monkeypatch.setattr("convsmith.cli.display.time.monotonic", lambda: float(next(clock)))
+    with Lines() as display:
+        for tenth in range(1, 11):
+            display.show(Step("reading images", tenth / 10, f"{tenth} of 10"))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1] == "reading images: 100 %, 10 of 10"
+    assert 3 <= len(lines) <= 8
+    assert all(line.endswith(" left") for line in lines[:-1])

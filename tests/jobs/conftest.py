@@ -1,0 +1,30 @@
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from convsmith.training.setup import Setup
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from jobs_digits import TINY
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """One fixed setup in place of a measured one, so that equal trainings give equal bits."""
+    job = importlib.import_module("convsmith.jobs.train")
+    monkeypatch.setattr(job, "choose_setup", lambda *_, **__: Setup(threads=1))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("CONVSMITH_CACHE", str(tmp_path_factory.mktemp("cache") / "convsmith"))
+
+
+@pytest.fixture
+def design(tmp_path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY)
+    return path
