@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: fit test check lint install bench replay clean
+.PHONY: fit test check lint install bench replay browser clean
 
 # The main job on the embedded digits, report included.
 fit: install
@@ -29,7 +29,7 @@ check: lint
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 # Everything, as CI runs it.
-test: lint
+test: browser lint
 	$(BIN)/python -m pytest -n 2
 
 # Speed and acceptance figures, into benchmarks/results/.
@@ -40,6 +40,13 @@ bench: install
 # Has a refactor left every zoo design's text and cost table as they were at the last commit?
 replay: install
 	$(BIN)/python benchmarks/replay.py HEAD
+
+# The report is opened in a real browser: Debian's chromium, installed where that is allowed.
+browser:
+	@command -v chromium >/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -qq update && \
+	  apt-get -qq install -y --no-install-recommends chromium >/dev/null; } || \
+	  { echo "make test opens reports in a browser: install Debian's package chromium, then try again"; exit 1; }
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
