@@ -58,14 +58,15 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class Cost:
-    """The ledger of a network.
+    """The ledger of a network."""
 
-    Attributes:
-        peak_activation_bytes: Most bytes of values alive at once when each is released after its last use.
-    """
-
+    graph: Graph
     layers: tuple[LayerCost, ...]
-    peak_activation_bytes: int
+
+    @cached_property
+    def peak_activation_bytes(self) -> int:
+        """Most bytes of values alive at once when each is released after its last use."""
+        return _peak_bytes(self.graph)
 
     @cached_property
     def terms(self) -> Terms:
@@ -100,7 +101,7 @@ def cost(graph: Graph) -> Cost:
     Raises:
         OpError: If the network does not fit its input types.
     """
-    return Cost(tuple(_layer(graph, node) for node in graph.nodes), _peak_bytes(graph))
+    return Cost(graph, tuple(_layer(graph, node) for node in graph.nodes))
 
 
 def _layer(graph: Graph, node: Node) -> LayerCost:
