@@ -36,6 +36,7 @@ def _command(
             seed=seed,
             resume=resume,
             tell=display.tell,
+            show=display.show,
         )
     if json:
         print_json(found.to_dict())

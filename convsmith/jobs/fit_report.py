@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -66,13 +67,14 @@ def data_report(images: Images, split: Split, source: str) -> dict[str, Any]:
     }
 
 
-def judged_report(scores: NDArray[np.float32], labels: NDArray[np.int64], classes: tuple[str, ...]) -> dict[str, Any]:
-    """Log loss, calibration and confusion of one network on the test images."""
-    return {
-        "log_loss": log_loss(scores, labels),
-        "calibration_error": calibration(scores, labels).error,
-        "confusion": {"classes": list(classes), "matrix": confusion(scores, labels).tolist()},
-    }
+def quality_report(scores: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:
+    """How far the probabilities of one network may be believed, on the test images."""
+    return {"log_loss": log_loss(scores, labels), "calibration_error": calibration(scores, labels).error}
+
+
+def confusion_report(scores: NDArray[np.float32], labels: NDArray[np.int64], classes: Sequence[str]) -> dict[str, Any]:
+    """What one network takes for what, on the test images."""
+    return {"confusion": {"classes": list(classes), "matrix": confusion(scores, labels).tolist()}}
 
 
 def run_report(limits: Limits, minutes: float, seed: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from convsmith.training.events import EventLog
 from convsmith.training.initialise import initialise
 from convsmith.training.loop import train
 from convsmith.training.metrics import accuracy, log_loss
+from convsmith.training.progress import Progress
 from convsmith.training.recipe import Recipe
 from convsmith.training.setup import Setup, choose_setup
 
@@ -41,11 +43,20 @@ _RESOLUTIONS_KEPT = 3
 class Lab:
     """Trains candidates; every one sees the same images in the same order for the same seed."""
 
-    def __init__(self, images: Images, split: Split, recipe: Recipe, weights: Path, events: EventLog) -> None:
+    def __init__(
+        self,
+        images: Images,
+        split: Split,
+        recipe: Recipe,
+        weights: Path,
+        events: EventLog,
+        watch: Callable[[Progress], None],
+    ) -> None:
         self._images = images
         self._split = split
         self._weights = weights
         self._events = events
+        self._watch = watch
         self._resampled: dict[int, NDArray[np.uint8]] = {}
         self._both = np.sort(np.concatenate([split.train, split.select]))
         self._normalisation = Normalisation.of(images, split.train)
@@ -93,6 +104,7 @@ class Lab:
                 seed=work.seed,
                 setup=self.setup,
                 events=self._events,
+                progress=self._watch,
             )
         except TrainingError as error:
             seconds = time.perf_counter() - start

@@ -18,7 +18,7 @@ from convsmith.errors import DataError, RunError, TrainingError
 from convsmith.files import write_text
 from convsmith.interop.torch_module import build
 from convsmith.jobs.finish import finish_run
-from convsmith.jobs.fit_report import SCHEMA, data_report, judged_report
+from convsmith.jobs.fit_report import SCHEMA, confusion_report, data_report, quality_report
 from convsmith.jobs.preparation import Preparation
 from convsmith.jobs.references import read_reference
 from convsmith.jobs.run_folder import RunFolder, TrainedNetwork
@@ -189,11 +189,10 @@ def _setup_of(folder: RunFolder) -> Setup | None:
 
 def _judged(scores: Any, images: Images, split: Split) -> dict[str, Any]:
     labels = images.labels[split.test]
-    judged = judged_report(scores, labels, images.classes)
     right = int(np.count_nonzero(scores.argmax(1) == labels))
     accuracy = {"test": right / len(labels), "ci95": list(wilson(right, len(labels))), "seeds": 1}
-    accuracy |= {"images": len(labels), **{key: judged.pop(key) for key in ("log_loss", "calibration_error")}}
-    return {**judged, "accuracy": accuracy}
+    accuracy |= {"images": len(labels), **quality_report(scores, labels)}
+    return {**confusion_report(scores, labels, images.classes), "accuracy": accuracy}
 
 
 def _described(network: TrainedNetwork, accuracy: dict[str, Any], minutes: float | None) -> dict[str, Any]:

@@ -1,0 +1,61 @@
+"""What a search tells while it works: every event to the log, some as lines, and the clock as a bar."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from convsmith.jobs.step import Show, Step, Tell
+from convsmith.quantities import format_count, format_percent, format_seconds
+from convsmith.training.events import EventLog
+from convsmith.training.progress import Progress
+
+
+class Narrator:
+    """Hears what the race and its trainings report.
+
+    Args:
+        events: The log of the run.
+        tell: Told of what happens, in lines.
+        show: Told how much of the time is spent.
+        started: When the job began, on the monotonic clock.
+        seconds: Time for everything.
+    """
+
+    def __init__(self, events: EventLog, tell: Tell, show: Show, *, started: float, seconds: float) -> None:
+        self._events = events
+        self._tell = tell
+        self._show = show
+        self._started = started
+        self._seconds = seconds
+        self._origin = ""
+
+    def hear(self, event: str, fields: dict[str, Any]) -> None:
+        """One event of the race."""
+        self._events.write(event, sync=event == "training", **fields)
+        if event == "plan":
+            for number, rung in enumerate(fields["plan"]["rungs"], start=1):
+                self._tell(f"plan: rung {number}, {rung['candidates']} networks, {format_seconds(rung['seconds'])}")
+        elif event == "rung":
+            count, images = len(fields["candidates"]), format_count(fields["images"])
+            self._tell(f"rung {fields['number']}: {count} networks see {images} images each")
+        elif event == "finals":
+            count, images = len(fields["candidates"]), format_count(fields["images"])
+            self._tell(f"finals: {count} networks see {images} images each, {fields['seeds']} seeds or more")
+        elif event == "start":
+            self._origin = fields["origin"]
+        elif event == "training":
+            self._tell(f"  {_outcome(fields)}")
+
+    def watch(self, progress: Progress) -> None:
+        """One step of a training."""
+        spent = time.monotonic() - self._started
+        detail = f"{self._origin}: {progress.images_per_second:,.0f} images/s, loss {progress.loss:.3f}"
+        self._show(Step("fit", min(spent / self._seconds, 1.0), detail, max(self._seconds - spent, 0.0)))
+
+
+def _outcome(fields: dict[str, Any]) -> str:
+    outcome = fields["outcome"]
+    found = outcome["failure"] or f"{format_percent(outcome['accuracy'])} right, {outcome['log_loss']:.3f} nats"
+    again = "on record" if fields["reused"] else format_seconds(outcome["seconds"])
+    return f"{fields['origin']}, seed {fields['seed']}: {found}, {again}"
