@@ -2,6 +2,10 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import onnxruntime
@@ -68,11 +72,41 @@ def test_going_on_with_a_finished_run_repeats_no_training(folder):
     before = _trainings(folder)
     fit("digits", macs=100_000, minutes=MINUTES, out=folder, resume=True)
     new = [event for event in _trainings(folder)[len(before) :] if not event["reused"]]
-    keys = ("candidate", "images", "seed", "final")
-    assert not {tuple(event[key] for key in keys) for event in new} & {tuple(e[key] for key in keys) for e in before}
+    assert not {_work(event) for event in new} & {_work(event) for event in before}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_search_that_was_stopped_goes_on_and_repeats_no_training(how, tmp_path):
+    path, cores = tmp_path / "run", os.sched_getaffinity(0)
+    arguments = ["fit", "digits", "--macs", "100k", "--minutes", "0.8", "--out", str(path)]
+    os.sched_setaffinity(0, {min(cores)})
+    process = subprocess.Popen([sys.executable, "-m", "convsmith", *arguments], stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and len(_trainings(path)) < 4:
+        time.sleep(0.1)
+    process.send_signal(how)
+    _, said = process.communicate(timeout=60)
+    if how == signal.SIGINT:
+        assert process.returncode == 130
+        assert "--resume" in said.splitlines()[-1]
+    done = _trainings(path)
+    assert not (path / "report.json").exists()
+    assert run([*arguments, "--resume"]) == 0
+    os.sched_setaffinity(0, cores)
+    again = _trainings(path)[len(done) :]
+    assert [event["reused"] for event in again[: len(done)]] == [True] * len(done)
+    assert [_work(event) for event in again[: len(done)]] == [_work(event) for event in done]
+    assert not {_work(event) for event in again[len(done) :] if not event["reused"]} & {_work(event) for event in done}
+    assert (path / "report.json").exists()
+
+
+def _work(event):
+    return tuple(event[key] for key in ("candidate", "images", "seed", "final"))
 
 
 def _trainings(folder):
+    if not (folder / "events.ndjson").exists():
+        return []
     return [event for event in read_events(folder / "events.ndjson") if "reused" in event]
 
 
@@ -83,6 +117,7 @@ def _trainings(folder):
         (["fit", "digits", "--macs", "300"], "the smallest budget that works"),
         (["fit", "digits", "--macs", "1M", "--latency", "3ms"], "latency"),
         (["fit", "no such folder", "--macs", "1M"], "no such folder"),
+        (["fit", "digits", "--macs", "1M", "--minutes", "soon"], "--minutes"),
     ],
 )
 def test_bad_input_is_one_clear_line(arguments, expected, tmp_path, capsys):
