@@ -14,6 +14,7 @@ from convsmith.jobs.compare import Comparison, compare
 from convsmith.jobs.inspect import Inspection, inspect
 from convsmith.quantities import format_bytes, format_count, format_percent, format_shape
 
+_FIELD = "sees: pixels of the image that one unit sees, by height and width; + where it sees the whole map besides."
 _CONVENTION = "One mac is one multiply-add of a convolution or linear layer, padding included, bias not; batch 1."
 
 
@@ -49,13 +50,11 @@ def _print(inspection: Inspection, layers: bool) -> None:
     print_text(f"{one_line(inspection.graph.name)}, input {format_shape(inspection.graph.inputs[0][1].shape[1:])}")
     print_text("")
     if layers:
-        rows = [(one.name, one.op, *_figures([one], totals["macs"])) for one in inspection.cost.layers]
-        print_table(("layer", "op", "output", "params", "macs", "of all"), rows, left=2)
+        rows = [(one.name, one.op, *_figures(inspection, [one])) for one in inspection.cost.layers]
+        print_table(("layer", "op", "output", "sees", "params", "macs", "of all"), rows, left=2)
     else:
-        rows = [
-            (section, part, *_figures(run, totals["macs"])) for section, part, run in _folded(inspection.cost.layers)
-        ]
-        print_table(("section", "part", "output", "params", "macs", "of all"), rows, left=2)
+        rows = [(section, part, *_figures(inspection, run)) for section, part, run in _folded(inspection.cost.layers)]
+        print_table(("section", "part", "output", "sees", "params", "macs", "of all"), rows, left=2)
     print_text("")
     print_text(f"parameters   {totals['params']:,} ({format_bytes(totals['weight_bytes'])} as float32)")
     print_text(f"macs         {totals['macs']:,} ({format_count(totals['macs'])})")
@@ -63,11 +62,21 @@ def _print(inspection: Inspection, layers: bool) -> None:
     print_text(f"peak memory  {format_bytes(totals['peak_activation_bytes'])} of values alive at once")
     print_text("")
     print_text(_CONVENTION)
+    print_text(_FIELD)
 
 
-def _figures(layers: Sequence[LayerCost], total: int) -> tuple[str, ...]:
-    params, macs = sum(one.params for one in layers), sum(one.macs for one in layers)
-    return format_shape(layers[-1].output[1:]), f"{params:,}", f"{macs:,}", format_percent(macs / total if total else 0)
+def _figures(inspection: Inspection, layers: Sequence[LayerCost]) -> tuple[str, ...]:
+    params, macs, total = sum(one.params for one in layers), sum(one.macs for one in layers), inspection.cost.macs
+    share = format_percent(macs / total if total else 0)
+    return format_shape(layers[-1].output[1:]), _field(inspection, layers[-1]), f"{params:,}", f"{macs:,}", share
+
+
+def _field(inspection: Inspection, layer: LayerCost) -> str:
+    """Pixels of the image that a unit sees, a plus where it also sees the whole map through pooling."""
+    field = inspection.fields[layer.name]
+    sizes = (field.height.size, field.width.size)
+    size = str(sizes[0]) if sizes[0] == sizes[1] else format_shape(sizes)
+    return f"{size}+" if field.height.whole or field.width.whole else size
 
 
 def _folded(layers: Sequence[LayerCost]) -> Iterator[tuple[str, str, list[LayerCost]]]:

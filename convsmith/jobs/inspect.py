@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from convsmith.analysis import Cost, Section, cost, section_of, sections
+from convsmith.analysis import Cost, LayerCost, ReceptiveField, Section, cost, receptive_fields, section_of, sections
 from convsmith.design import Design, lower
 from convsmith.errors import GateError
 from convsmith.ir import Graph
 from convsmith.jobs.references import read_reference
-from convsmith.scaling.axes import with_resolution
 
 SCHEMA = "convsmith/inspect/1"
 _GEOMETRY = ("kernel_size", "stride", "padding", "dilation", "groups")
@@ -29,6 +30,11 @@ class Inspection:
         """Stem, stages and head."""
         return sections(self.cost)
 
+    @cached_property
+    def fields(self) -> Mapping[str, ReceptiveField]:
+        """What a unit of every value sees of the image."""
+        return receptive_fields(self.graph)
+
     def to_dict(self) -> dict[str, Any]:
         """The ``--json`` contract, as far as it is computed yet."""
         return {
@@ -36,13 +42,20 @@ class Inspection:
             "model": self.graph.name,
             "input": list(self.graph.inputs[0][1].shape),
             "totals": self.cost.totals(),
-            "sections": [section.to_dict() for section in self.sections],
-            "layers": [
-                {**layer.to_dict(), "section": section_of(layer), **_geometry(self.graph, layer.name)}
-                for layer in self.cost.layers
+            "sections": [
+                {**section.to_dict(), "jump": self.fields[section.last].to_dict()["jump"]} for section in self.sections
             ],
+            "layers": [self._layer(layer) for layer in self.cost.layers],
             "unknown_ops": [],
             "warnings": [],
+        }
+
+    def _layer(self, layer: LayerCost) -> dict[str, Any]:
+        return {
+            **layer.to_dict(),
+            "section": section_of(layer),
+            **_geometry(self.graph, layer.name),
+            "receptive_field": self.fields[layer.name].to_dict(),
         }
 
     def check(self, *, max_macs: int | None = None, max_params: int | None = None) -> None:
@@ -71,7 +84,7 @@ def inspect(model: str | Path | Design | Graph, *, input: tuple[int, int, int] |
         return Inspection(model, cost(model))
     design = model if isinstance(model, Design) else read_reference(model)
     if input is not None:
-        design = with_resolution(design.model_copy(update={"input": input}), *input[1:])
+        design = design.model_copy(update={"input": input})
     graph = lower(design)
     return Inspection(graph, cost(graph))
 

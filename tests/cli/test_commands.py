@@ -56,6 +56,12 @@ def test_inspect_json_holds_the_contract_and_nothing_else_is_printed(capsys):
     first = table["layers"][0]
     assert (first["op"], first["section"], first["stride"]) == ("Conv2d", "stem", [2, 2])
     assert first["terms"]["taps"] == first["macs"]
+    assert first["receptive_field"] == {
+        "size": [3, 3], "min_size": [3, 3], "jump": [2, 2], "center": [0, 0], "global": False
+    }  # fmt: skip
+    last_map = next(layer for layer in table["layers"] if layer["name"] == "head.expand.act")
+    assert last_map["receptive_field"]["size"] == [491, 491]
+    assert [part["jump"] for part in table["sections"]][:3] == [[2, 2], [2, 2], [4, 4]]
 
 
 def test_inspect_takes_another_input(capsys):

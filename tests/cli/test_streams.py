@@ -139,13 +139,14 @@ def test_bad_input_gets_one_clear_line_and_exit_code_two(arguments, expected, ca
 def test_repeated_blocks_are_one_row_and_the_rows_add_up(capsys):
     assert run(["inspect", "zoo:resnet50"]) == 0
     shown = capsys.readouterr().out
-    rows = [line.rsplit(maxsplit=5) for line in shown.split("\n\n")[1].splitlines()[1:]]
+    rows = [line.rsplit(maxsplit=6) for line in shown.split("\n\n")[1].splitlines()[1:]]
     assert len(rows) == 10
     assert rows[6][0].split() == ["block2", "to", "block6", "(5", "x)"]
-    assert sum(int(row[2].replace(",", "")) for row in rows) == 25_557_032
-    assert sum(int(row[3].replace(",", "")) for row in rows) == 4_089_184_256
+    assert sum(int(row[3].replace(",", "")) for row in rows) == 25_557_032
+    assert sum(int(row[4].replace(",", "")) for row in rows) == 4_089_184_256
+    assert rows[-2][2] == "427"
     by_hand = 5 * (1024 * 256 + 9 * 256 * 256 + 256 * 1024 + 2 * (256 + 256 + 1024))
-    assert int(rows[6][2].replace(",", "")) == by_hand
+    assert int(rows[6][3].replace(",", "")) == by_hand
 
 
 def test_blocks_that_differ_are_not_folded(capsys):
