@@ -22,14 +22,20 @@ from convsmith.training.events import read_events
 MINUTES = 1.5
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A finished run, on one core: the other one may be busy with other tests."""
-    path = tmp_path_factory.mktemp("fit") / "run"
+@pytest.fixture(scope="module", autouse=True)
+def one_core():
+    """The other core may be busy with other tests, and threads that wait for each other would crawl."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})
-    fit("digits", macs=100_000, minutes=MINUTES, out=path)
+    yield
     os.sched_setaffinity(0, cores)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A finished run."""
+    path = tmp_path_factory.mktemp("fit") / "run"
+    fit("digits", macs=100_000, minutes=MINUTES, out=path)
     return path
 
 
@@ -78,9 +84,8 @@ def test_going_on_with_a_finished_run_repeats_no_training(folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_search_that_was_stopped_goes_on_and_repeats_no_training(how, tmp_path):
-    path, cores = tmp_path / "run", os.sched_getaffinity(0)
+    path = tmp_path / "run"
     arguments = ["fit", "digits", "--macs", "100k", "--minutes", "0.8", "--out", str(path)]
-    os.sched_setaffinity(0, {min(cores)})
     process = subprocess.Popen([sys.executable, "-m", "convsmith", *arguments], stderr=subprocess.PIPE, text=True)
     while process.poll() is None and len(_trainings(path)) < 4:
         time.sleep(0.1)
@@ -92,7 +97,6 @@ def test_a_search_that_was_stopped_goes_on_and_repeats_no_training(how, tmp_path
     done = _trainings(path)
     assert not (path / "report.json").exists()
     assert run([*arguments, "--resume"]) == 0
-    os.sched_setaffinity(0, cores)
     again = _trainings(path)[len(done) :]
     assert [event["reused"] for event in again[: len(done)]] == [True] * len(done)
     assert [_work(event) for event in again[: len(done)]] == [_work(event) for event in done]
