@@ -72,7 +72,8 @@ class Conv2d(Op):
 
         options: dict[str, Any] = {"dilation": self.dilation, "groups": self.groups, "bias": self.bias}
         channels = (self.in_channels, self.out_channels, self.kernel_size, self.stride)
-        if self.kernel_size == (1, 1) and self.stride != (1, 1) and self.padding == ((0, 0), (0, 0)):
+        skips = self.kernel_size == (1, 1) and self.stride != (1, 1) and self.padding == ((0, 0), (0, 0))
+        if skips and 1 < self.in_channels // self.groups < 8:
             return StridedPointwiseConv2d(*channels, **options)
         if symmetric(self.padding):
             return nn.Conv2d(*channels, padding=(self.padding[0][0], self.padding[1][0]), **options)

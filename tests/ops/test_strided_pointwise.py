@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional
 
 from convsmith.ops import Conv2d
+from convsmith.ops.torch_modules import StridedPointwiseConv2d
 
 PROGRAM = """
 import torch
@@ -29,9 +30,16 @@ def test_training_in_channels_last_survives(channels):
 @pytest.mark.parametrize("bias", [True, False])
 def test_the_numbers_and_gradients_are_those_of_torch(bias):
     module = Conv2d(6, 8, (1, 1), (2, 3), groups=2, bias=bias).to_torch().double()
+    assert type(module) is StridedPointwiseConv2d
     images = torch.rand(2, 6, 7, 8, dtype=torch.float64)
     expected = functional.conv2d(images, module.weight, module.bias, (2, 3), groups=2)
     assert torch.equal(module(images), expected)
     (gradient,) = torch.autograd.grad(module(images).square().sum(), module.weight)
     (oracle,) = torch.autograd.grad(expected.square().sum(), module.weight)
     assert torch.allclose(gradient, oracle, rtol=1e-12, atol=0)
+
+
+def test_other_convolutions_are_torchs_own():
+    """Tools that look for ``nn.Conv2d`` by its very type find it wherever that is safe."""
+    assert type(Conv2d(64, 128, (1, 1), (2, 2)).to_torch()) is torch.nn.Conv2d
+    assert type(Conv2d(4, 8, (3, 3), (2, 2)).to_torch()) is torch.nn.Conv2d
