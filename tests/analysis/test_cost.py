@@ -36,9 +36,3 @@ def test_the_peak_counts_a_shortcut_that_waits():
     map_bytes = 4 * 8 * 8 * 4
     # b and a wait for their sum; the input is dead by then.
     assert cost(net.graph("c")).peak_activation_bytes == 3 * map_bytes
-
-
-def test_resnet50_feature_memory_adds_up_to_the_published_figure():
-    """convnet-burden gives 103 MB of features and 98 MB of parameters for batch 1; its MB is MiB."""
-    totals = cost(lower(zoo.load("resnet50"))).totals()
-    assert round(totals["weight_bytes"] / 2**20) == 97 or round(totals["weight_bytes"] / 2**20) == 98
