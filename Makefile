@@ -36,6 +36,7 @@ test: browser lint
 bench: install
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/solver.py
+	$(BIN)/python benchmarks/threads.py
 
 # Has a refactor left every zoo design's text and cost table as they were at the last commit?
 replay: install

@@ -1,4 +1,4 @@
-"""Threads that wait asleep: the tests share their cores, and waiting awake would slow them down tenfold."""
+"""Threads that wait asleep: the tests share their cores, and waiting awake slows all of them down."""
 
 import os
 

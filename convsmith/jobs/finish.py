@@ -16,6 +16,9 @@ from convsmith.jobs.run_folder import RunFolder, TrainedNetwork
 from convsmith.report.html import render_html
 from convsmith.report.png import render_png
 
+PARITY_IMAGES = 64
+"""Real images that the exported file is compared on."""
+
 
 def finish_run(
     folder: RunFolder, network: TrainedNetwork, report: dict[str, Any], sample: NDArray[np.uint8], *, started: float

@@ -9,17 +9,11 @@ from typing import Any
 
 from convsmith.data import open_images, split_images
 from convsmith.errors import BudgetError
-from convsmith.jobs.finish import finish_run
+from convsmith.jobs.finish import PARITY_IMAGES, finish_run
 from convsmith.jobs.fit_progress import Narrator
-from convsmith.jobs.fit_report import (
-    accuracy_report,
-    confusion_report,
-    data_report,
-    fit_report,
-    quality_report,
-    run_report,
-)
+from convsmith.jobs.fit_report import accuracy_report, fit_report, run_report
 from convsmith.jobs.lab import Lab
+from convsmith.jobs.report_parts import confusion_report, data_report, quality_report
 from convsmith.jobs.run_folder import RunFolder, TrainedNetwork
 from convsmith.jobs.step import Show, Tell, ignore, reading
 from convsmith.scaling import Limits
@@ -33,9 +27,6 @@ from convsmith.training.recipe import Recipe
 
 DRAWS = 16
 """Networks drawn beside the rules; the time plan leaves out those that there is no time for."""
-
-SETUP_SECONDS = 2.0
-PARITY_IMAGES = 64
 
 
 @dataclass(frozen=True)
@@ -94,7 +85,7 @@ def fit(
     with EventLog(folder.events) as events:
         narrator = Narrator(events, tell, show, started=started, seconds=seconds)
         lab = Lab(pictures, split, Recipe(), folder.checkpoints, events, narrator.watch)
-        setup = lab.choose_setup(field.candidates[0].design, SETUP_SECONDS)
+        setup = lab.choose_setup(field.candidates[0].design)
         cpu = report["machine"]["cpu"]
         context = {"data": f"{pictures.digest}/{seed}", "recipe": lab.recipe.digest, "machine": cpu}
         events.write("fit", budget=report["budget"], data=report["data"], setup=setup.to_dict(), context=context)

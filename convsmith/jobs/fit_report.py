@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from convsmith.data import Images, Split
 from convsmith.deploy.environment import machine, versions
 from convsmith.design import write_design
+from convsmith.jobs.report_parts import SCHEMA
 from convsmith.scaling import Limits
 from convsmith.search.candidate import Candidate, Training
 from convsmith.search.racing import Race
 from convsmith.search.space import Field
 from convsmith.search.statistics import Finalist, Judgement, compare, verdict
-from convsmith.training.metrics import calibration, confusion, log_loss
-
-SCHEMA = "convsmith/report/1"
 
 
 def fit_report(race: Race, judgement: Judgement, field: Field) -> dict[str, Any]:
@@ -44,37 +37,6 @@ def fit_report(race: Race, judgement: Judgement, field: Field) -> dict[str, Any]
         "plan": race.plan.to_dict(),
         "notes": list(race.plan.notes),
     }
-
-
-def data_report(images: Images, split: Split, source: str) -> dict[str, Any]:
-    """The part of a report about the images."""
-    return {
-        "data": {
-            "source": source,
-            "images": len(images),
-            "train": len(split.train),
-            "select": len(split.select),
-            "test": len(split.test),
-            "classes": list(images.classes),
-            "side": images.side,
-            "channels": images.channels,
-            "fit": images.fit,
-            "native": images.native,
-            "leaks": images.leaks,
-            "digest": images.digest,
-        },
-        "rejected": [{"path": one.path, "reason": one.reason} for one in images.rejected],
-    }
-
-
-def quality_report(scores: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:
-    """How far the probabilities of one network may be believed, on the test images."""
-    return {"log_loss": log_loss(scores, labels), "calibration_error": calibration(scores, labels).error}
-
-
-def confusion_report(scores: NDArray[np.float32], labels: NDArray[np.int64], classes: Sequence[str]) -> dict[str, Any]:
-    """What one network takes for what, on the test images."""
-    return {"confusion": {"classes": list(classes), "matrix": confusion(scores, labels).tolist()}}
 
 
 def run_report(limits: Limits, minutes: float, seed: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ weights of finals are kept, so that the network that is exported is one that was
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 import time
 from collections.abc import Callable
@@ -63,10 +64,10 @@ class Lab:
         self.recipe = recipe
         self.setup = Setup()
 
-    def choose_setup(self, design: Design, seconds: float) -> Setup:
+    def choose_setup(self, design: Design) -> Setup:
         """Measure how this machine trains ``design`` fastest, and train everything so from now on."""
         graph = lower(design)
-        self.setup = choose_setup(lambda: build(graph), design.input, self.recipe.batch, seconds=seconds)
+        self.setup = choose_setup(lambda: build(graph), design.input, self.recipe.batch)
         return self.setup
 
     def seconds_per_image(self, candidate: Candidate) -> float:
@@ -143,7 +144,7 @@ class Lab:
     def _recipe(self, design: Design) -> Recipe:
         """The one recipe, its shifts in proportion to the size of the images."""
         policy = Policy.for_images(design.input[1], design.input[0])
-        return Recipe(**{**vars(self.recipe), "policy": policy})
+        return dataclasses.replace(self.recipe, policy=policy)
 
     def _training_set(self, design: Design, indices: NDArray[np.int64]) -> TrainingSet:
         pixels = self._pixels(design.input[1])[indices]

@@ -17,10 +17,10 @@ from convsmith.design import Design, lower, read_design, write_design
 from convsmith.errors import DataError, RunError, TrainingError
 from convsmith.files import write_text
 from convsmith.interop.torch_module import build
-from convsmith.jobs.finish import finish_run
-from convsmith.jobs.fit_report import SCHEMA, confusion_report, data_report, quality_report
+from convsmith.jobs.finish import PARITY_IMAGES, finish_run
 from convsmith.jobs.preparation import Preparation
 from convsmith.jobs.references import read_reference
+from convsmith.jobs.report_parts import SCHEMA, confusion_report, data_report, quality_report
 from convsmith.jobs.run_folder import RunFolder, TrainedNetwork
 from convsmith.jobs.step import Show, Tell, ignore, reading, training
 from convsmith.quantities import format_percent
@@ -38,8 +38,6 @@ from convsmith.training.setup import Setup, choose_setup
 
 DEFAULT_EPOCHS: Final = 20.0
 
-_SETUP_SECONDS: Final = 3.0
-_PARITY_IMAGES: Final = 64
 _SETUP_KEYS: Final = ("dtype", "channels_last", "threads", "batch_forward")
 
 
@@ -104,7 +102,7 @@ def train(
     kept = _setup_of(folder) if resume else None
     _keep_design(folder, design)
     tell(f"{len(split.train):,} images to learn from, {len(split.select):,} to watch, {len(split.test):,} to judge by")
-    setup = kept or choose_setup(lambda: build(graph), design.input, recipe.batch, seconds=_SETUP_SECONDS)
+    setup = kept or choose_setup(lambda: build(graph), design.input, recipe.batch)
 
     normalisation = Normalisation.of(pictures, split.train)
     data = TrainingSet(pictures.pixels[split.train], pictures.labels[split.train], normalisation, len(pictures.classes))
@@ -135,7 +133,7 @@ def train(
         **_made(done, recipe, setup, budget, seed),
     }
     tell("exporting and checking the exported file")
-    sample = pictures.pixels[split.test[:_PARITY_IMAGES]]
+    sample = pictures.pixels[split.test[:PARITY_IMAGES]]
     return TrainRun(folder.path, finish_run(folder, network, report, sample, started=started))
 
 

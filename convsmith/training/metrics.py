@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from scipy.stats import norm
 
@@ -102,11 +101,3 @@ def calibration(logits: Scores, labels: Labels, bins: int = 10) -> Calibration:
     )
     error = sum(row.count * abs(row.confidence - row.accuracy) for row in table) / len(labels)
     return Calibration(error=float(error), bins=table)
-
-
-def temperature(logits: Scores, labels: Labels) -> float:
-    """The T in [0.05, 20] for which ``logits / T`` has the least log loss (Guo et al. 2017, section 4.2)."""
-    scores = np.asarray(logits, dtype=np.float64)
-    bounds = (math.log(0.05), math.log(20.0))
-    found: Any = minimize_scalar(lambda t: log_loss(scores / math.exp(t), labels), bounds=bounds, method="bounded")
-    return math.exp(float(found.x))

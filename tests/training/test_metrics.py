@@ -68,15 +68,3 @@ def test_calibration_of_a_hand_made_table() -> None:
     assert found.error == pytest.approx(0.39)
     rows = [(row.low, row.high, row.count, row.confidence, row.accuracy) for row in found.bins]
     np.testing.assert_allclose(rows, [(0.6, 0.7, 2, 0.61, 1.0), (0.8, 0.9, 2, 0.89, 0.5)])
-
-
-@pytest.mark.parametrize("true_temperature", [0.5, 1.0, 4.0])
-def test_temperature_undoes_a_known_scaling(true_temperature: float) -> None:
-    rng = np.random.default_rng(1)
-    logits = rng.normal(0, 2, (20000, 4))
-    chances = np.exp(metrics.log_probabilities(logits))
-    labels = (chances.cumsum(axis=1) > rng.random((20000, 1))).argmax(axis=1)
-    found = metrics.temperature(logits * true_temperature, labels)
-    assert found == pytest.approx(true_temperature, rel=0.05)
-    best = metrics.log_loss(logits * true_temperature / found, labels)
-    assert all(metrics.log_loss(logits * true_temperature / (found * f), labels) > best for f in (0.9, 1.1))
