@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: fit test check lint install bench replay browser clean
+.PHONY: fit test check lint install bench peers-env bench-peers replay browser clean
 
 # The main job on the embedded digits, report included.
 fit: install
@@ -37,6 +38,23 @@ bench: install
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/solver.py
 	$(BIN)/python benchmarks/threads.py
+
+# The tools that count networks, with the torch that timm and torchvision need on x86-64; never part of the project.
+peers-env: $(PEERS)/.installed
+
+$(PEERS)/.installed:
+	$(PYTHON) -m venv $(PEERS)
+	echo '*' >$(PEERS)/.gitignore
+	$(PEERS)/bin/python -m pip install --quiet torch==2.14.1 torchvision==0.29.1 timm==1.0.31
+	$(PEERS)/bin/python -m pip install --quiet fvcore==0.1.5.post20221221 thop==0.1.1.post2209072238 \
+	  ptflops==0.7.5 torchinfo==1.8.0 calflops==0.3.2 transformers setuptools
+	$(PEERS)/bin/python -m pip install --quiet --editable .
+	touch $@
+
+# Does each convention give what its tool gives, and how long does each tool take? Minutes.
+bench-peers: peers-env
+	PYTHONPATH=. $(PEERS)/bin/python benchmarks/peers.py
+	PYTHONPATH=. $(PEERS)/bin/python benchmarks/inspector.py
 
 # Has a refactor left every zoo design's text and cost table as they were at the last commit?
 replay: install

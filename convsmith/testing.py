@@ -8,8 +8,7 @@ same contract; see ``docs/add_an_op.md``.
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -22,7 +21,11 @@ from convsmith.ir.text import read_op, write_op
 
 _TOLERANCE = 1e-12  # relative, in float64
 _DRAWS = 16  # random maps per sample, so that every tap of a max pool wins once and every ReLU is open once
-_FILLED_EDGES = ("reflect", "replicate")  # values of an attribute ``mode`` that put pixels where others put zeros
+_FILLED_EDGES = (
+    "reflect",
+    "replicate",
+    "circular",
+)  # values of an attribute ``mode`` that put pixels where others put zeros
 
 
 def check_op(op_class: type[Op], checks: Sequence[Callable[..., None]] | None = None) -> None:
@@ -59,23 +62,33 @@ def params_are_torchs(sample: Sample) -> None:
 
 
 def taps_are_torchs(sample: Sample) -> None:
-    """Multiply-adds are half of what torch's flop counter sees; it sees none where it has no formula."""
+    """Multiply-adds are half of what torch's flop counter sees, and a bias is added once to every element.
+
+    The counter sees none where it has no formula.
+    """
     inputs = [torch.empty(type.shape, device="meta") for type in sample.types]
     module = sample.op.to_torch().eval().to("meta")
     with FlopCounterMode(display=False) as counter:
         module(*inputs)
-    macs = sample.op.terms(*sample.types).macs
-    assert 2 * macs == counter.get_total_flops(), f"terms say {macs} macs, torch {counter.get_total_flops()} flops"
+    terms = sample.op.terms(*sample.types)
+    flops = counter.get_total_flops()
+    assert 2 * terms.macs == flops, f"terms say {terms.macs} macs, torch {flops} flops"
+    if terms.taps:
+        added = sample.op.infer(*sample.types).numel if "bias" in module.state_dict() else 0
+        assert terms.bias == added, f"terms say {terms.bias} additions of a bias, there are {added}"
 
 
 def terms_are_counts(sample: Sample) -> None:
     """Every term is a non-negative integer, and twice as large for twice the batch."""
-    once = sample.op.terms(*sample.types).to_dict()
-    twice = sample.op.terms(*(_with_batch(type, 2) for type in sample.types)).to_dict()
+    op, types = sample.op, sample.types
+    carries = _carry_batch(op, types)
+    once = op.terms(*types).to_dict()
+    twice = op.terms(*_with_batch(types, carries, 2)).to_dict()
+    times = 2 if any(carries) else 1
     for name, count in once.items():
         assert type(count) is int, f"{name} is not an integer: {count!r}"
         assert count >= 0, f"{name} is negative: {count}"
-        assert twice[name] == 2 * count, f"{name} is {count} for one batch and {twice[name]} for two"
+        assert twice[name] == times * count, f"{name} is {count} for one batch and {twice[name]} for two"
 
 
 def matrix_is_module(sample: Sample) -> None:
@@ -90,7 +103,7 @@ def matrix_is_module(sample: Sample) -> None:
         first, second = 10 * inputs[0], 10 * _random_inputs(sample.types, seed=1)[0]  # past where activations bend
         parts = _unbiased(module, [first]) + _unbiased(module, [second])
         linear = torch.allclose(_unbiased(module, [first + second]), parts, rtol=1e-9, atol=1e-9)
-        assert not linear, "the module is linear, but matrix gives None"
+        assert not linear or not parts.isfinite().all(), "the module is linear, but matrix gives None"
 
 
 def matrix_transposed_is_gradient(sample: Sample) -> None:
@@ -109,17 +122,20 @@ def matrix_transposed_is_gradient(sample: Sample) -> None:
 def matrix_counts_taps(sample: Sample) -> None:
     """Of the taps, the matrix holds those on real pixels: all of them without ``padding``, fewer with it.
 
-    Their number is that of the weights without their kernel axes, times what the windows read along each axis.
+    Their number is that of the weights, once for every place in the input; along an axis with a window it is what the
+    window reads there in place of the size and the kernel.
     """
     op, types = sample.op, sample.types
     taps = op.terms(*types).taps
-    matrix = _matrix(op, types, _random_module(op))
+    module = _random_module(op)
+    matrix = _matrix(op, types, module)
     if matrix is None or taps == 0:
         return
-    entries = types[0].shape[0] * math.prod(op.param_shapes(*types)["weight"])
-    for window, size in zip(op.window(*types), types[0].shape[2:], strict=False):
-        if isinstance(window, Window):
-            entries = entries // window.kernel * window.real_taps(size)
+    features = getattr(op, "in_features", types[0].shape[1])
+    entries = types[0].numel // features * module.state_dict()["weight"].numel()
+    for axis, window in _windows(sample):
+        size = types[0].shape[axis]
+        entries = entries // (size * window.kernel) * window.real_taps(size)
     assert matrix.nnz == entries, f"the matrix has {matrix.nnz} entries, the windows read {entries} pixels"
     padded = bool(torch.tensor(getattr(op, "padding", 0)).any())
     holds = matrix.nnz < taps if padded else matrix.nnz == taps
@@ -127,27 +143,36 @@ def matrix_counts_taps(sample: Sample) -> None:
 
 
 def window_fits_shape(sample: Sample) -> None:
-    """A window slid over each axis gives as many positions as ``infer`` says."""
+    """A window slid over an axis of any input gives as many positions as ``infer`` says."""
     output = sample.op.infer(*sample.types)
-    for axis, window in enumerate(sample.op.window(*sample.types), start=2):
-        if isinstance(window, Window) and sample.types[0].is_map:
-            positions = window.output_size(sample.types[0].shape[axis])
+    for axis, window in _windows(sample):
+        for index in _slid(sample, axis, window):
+            positions = window.output_size(sample.types[index].shape[axis])
             assert positions == output.shape[axis], f"axis {axis}: {positions} positions, infer says {output}"
 
 
-def window_is_gradient_support(sample: Sample) -> None:
-    """What an output position reads along an axis is where its gradient is not zero.
+def window_is_what_is_read(sample: Sample) -> None:
+    """An output reads what changes it: along height and along width just the pixels that its window covers.
 
-    Equal everywhere, with one exception: an operator that mirrors or repeats pixels at the edge may read them in
-    place of taps off the map, so there the taps on the map are a subset of what is read.
+    Where there is no window, every element of the output reads the whole axis of some input if that is what the
+    operator says (``WHOLE``), and a single place of it if positions are moved (``PERMUTED``).
+
+    A window is exact but in two cases. An operator that mirrors, repeats or wraps pixels at the edge reads them in
+    place of taps off the map; there the taps on the map are a subset of what is read. And of the taps of a bicubic
+    point that hits a pixel, only that pixel has a weight.
     """
+    carries = _carry_batch(sample.op, sample.types)
     module = _random_module(sample.op)
-    inputs = _random_inputs([_with_batch(type, _DRAWS) for type in sample.types])
-    filled = getattr(sample.op, "mode", "") in _FILLED_EDGES
-    for axis, window in enumerate(sample.op.window(*sample.types), start=2):
-        for index, type in enumerate(sample.types):
-            if type.shape[2:] == sample.types[0].shape[2:]:  # a 1x1 map spread over the first has no window
-                _check_axis(module, inputs, index, axis, window, filled=filled)
+    inputs = _drawn_inputs(module, _with_batch(sample.types, carries, _DRAWS))
+    for axis, read in zip((-2, -1), sample.op.window(*sample.types), strict=True):
+        asked = _with_axis(sample.types, carries, axis)
+        if isinstance(read, Window):
+            for index in _slid(sample, axis, read):
+                changes = _changes(module, inputs, index, axis, any(carries))
+                _check_window(read, changes.movedim(axis, 1).flatten(2).any(2), axis, getattr(sample.op, "mode", ""))
+        elif asked:
+            changes = [_changes(module, inputs, index, axis, any(carries)) for index in asked]
+            _check_spread(read, changes, axis)
 
 
 def text_round_trips(sample: Sample) -> None:
@@ -161,7 +186,8 @@ def text_round_trips(sample: Sample) -> None:
 
 def input_count_is_checked(sample: Sample) -> None:
     """One input too many, or a single one where branches come together, is refused."""
-    types = sample.types[:1] if sample.op.arity is None else (*sample.types, sample.types[0])
+    more = (*sample.types, *sample.types[:1]) if sample.types else (TensorType((1,)),)
+    types = sample.types[:1] if sample.op.arity is None else more
     message = _refusal(lambda: sample.op.infer(*types))
     assert "inputs must be" in message, f"{len(types)} inputs: {message}"
 
@@ -183,7 +209,7 @@ CHECKS: tuple[Callable[..., None], ...] = (
     matrix_transposed_is_gradient,
     matrix_counts_taps,
     window_fits_shape,
-    window_is_gradient_support,
+    window_is_what_is_read,
     text_round_trips,
     input_count_is_checked,
     bad_sample_is_refused,
@@ -222,8 +248,28 @@ def _random_module(op: Op) -> nn.Module:
     return module
 
 
-def _with_batch(type: TensorType, times: int) -> TensorType:
-    return type.with_shape(type.shape[0] * times, *type.shape[1:])
+def _drawn_inputs(module: nn.Module, types: Sequence[TensorType]) -> list[list[Tensor]]:
+    """Two draws of every input, made positive for a function that has no value elsewhere."""
+    draws = [_random_inputs(types, seed) for seed in (0, 1)]
+    if not module(*draws[0]).isfinite().all():
+        draws = [[input.abs() for input in draw] for draw in draws]
+    return draws
+
+
+def _carry_batch(op: Op, types: Sequence[TensorType]) -> list[bool]:
+    """For each input, whether its axis 0 is the batch: it has the size of axis 0 of the output.
+
+    Samples are chosen so that nothing else is of that size there.
+    """
+    batch = op.infer(*types).shape[:1]
+    return [type.shape[:1] == batch != () for type in types]
+
+
+def _with_batch(types: Sequence[TensorType], carries: Sequence[bool], times: int) -> list[TensorType]:
+    return [
+        type.with_shape(type.shape[0] * times, *type.shape[1:]) if carried else type
+        for type, carried in zip(types, carries, strict=True)
+    ]
 
 
 def _unbiased(module: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
@@ -243,35 +289,67 @@ def _assert_close(actual: Tensor, expected: Tensor, what: str) -> None:
     assert error <= _TOLERANCE * max(scale, 1.0), f"{what} is off by {error:.3g}, where values reach {scale:.3g}"
 
 
-def _check_axis(
-    module: nn.Module, inputs: list[Tensor], index: int, axis: int, window: Window | Spread, *, filled: bool
-) -> None:
-    is_map = inputs[index].dim() == 4
-    if isinstance(window, Window) and is_map:
-        size = inputs[index].shape[axis]
-        for output, read in enumerate(_reads(module, inputs, index, axis)):
-            said = {pixel for _, pixel in window.reads(output, size)}
-            holds = (
-                said <= read if filled and sum(1 for _ in window.reads(output, size)) < window.kernel else said == read
-            )
-            assert holds, f"axis {axis}: output {output} reads {sorted(read)}, {window} says {sorted(said)}"
-    elif window is Spread.WHOLE:
-        everything = set(range(inputs[index].shape[axis] if is_map else inputs[index][0].numel()))
-        for output, read in enumerate(_reads(module, inputs, index, axis if is_map else None)):
-            assert read == everything, f"axis {axis}: output {output} reads {sorted(read)}, not the whole axis"
-    elif window is Spread.PERMUTED:
-        for output, read in enumerate(_reads(module, inputs, index, None)):
-            assert len(read) == 1, f"output {output} reads {len(read)} elements, not one"
+def _windows(sample: Sample) -> list[tuple[int, Window]]:
+    """Axes with a window, counted from the last. Fewer than four axes are no map: rows of features stay in place."""
+    reads = zip((-2, -1), sample.op.window(*sample.types), strict=True)
+    rank = max((type.rank for type in sample.types), default=0)
+    return [(axis, read) for axis, read in reads if isinstance(read, Window) and (rank >= 4 or read != Window())]
 
 
-def _reads(module: nn.Module, inputs: list[Tensor], index: int, axis: int | None) -> Iterator[set[int]]:
-    """For each output position along ``axis``, where along it a gradient arrives; None counts single elements."""
-    input = inputs[index].detach().requires_grad_()
-    output = module(*inputs[:index], input, *inputs[index + 1 :])
-    lines = output.flatten(1).T if axis is None else output.movedim(axis, 0)
-    weights = torch.randn(lines.shape, dtype=torch.float64, generator=_generator(4))
-    for line, weight in zip(lines, weights, strict=True):
-        (gradient,) = torch.autograd.grad(line, input, weight, retain_graph=True)
-        arrived = gradient.flatten(1).T if axis is None else gradient.movedim(axis, 0).flatten(1)
-        strength = arrived.abs().amax(1)
-        yield set((strength > 1e-9 * strength.max()).nonzero().ravel().tolist())
+def _slid(sample: Sample, axis: int, window: Window) -> list[int]:
+    """The inputs that a window slides over: the maps, but for those of size 1 that are spread over the others."""
+    if (axis, window) not in _windows(sample):
+        return []
+    output = sample.op.infer(*sample.types).shape
+    rank = max(type.rank for type in sample.types)
+    assert len(output) >= min(rank, 4), f"axis {axis}: {window}, but the output {output} is no map"
+    spread = [len(sample.types) > 1 and type.shape[axis:][:1] == (1,) != output[axis:][:1] for type in sample.types]
+    return [index for index, type in enumerate(sample.types) if type.rank >= min(rank, 4) and not spread[index]]
+
+
+def _with_axis(types: Sequence[TensorType], carries: Sequence[bool], axis: int) -> list[int]:
+    """The inputs that have the axis, where it is not the batch."""
+    return [
+        index for index, (type, carried) in enumerate(zip(types, carries, strict=True)) if type.rank >= -axis + carried
+    ]
+
+
+def _check_window(window: Window, changes: Tensor, axis: int, mode: str) -> None:
+    size = len(changes)
+    for output, column in enumerate(changes.T):
+        read = set(column.nonzero().ravel().tolist())
+        taps = [pixel for _, pixel in window.reads(output, size)]
+        said = set(taps)
+        filled = mode in _FILLED_EDGES and len(taps) < window.kernel and said <= read
+        hit = mode == "bicubic" and len(read) == 1 and read <= said
+        holds = said == read or filled or hit
+        assert holds, f"axis {axis}: output {output} reads {sorted(read)}, {window} says {sorted(said)}"
+
+
+def _check_spread(spread: Spread, inputs: Sequence[Tensor], axis: int) -> None:
+    if spread is Spread.WHOLE:
+        whole = any(bool(changes.all()) for changes in inputs)
+        assert whole, f"axis {axis}: no input is read whole by every output"
+    else:
+        places = [int(changes.sum(0).max()) for changes in inputs]
+        read = sum(changes.any(0) for changes in inputs)
+        assert max(places) <= 1, f"axis {axis}: an output reads {max(places)} places, not one"
+        assert bool(torch.as_tensor(read).all()), f"axis {axis}: an output reads nothing"
+
+
+def _changes(module: nn.Module, inputs: Sequence[Sequence[Tensor]], index: int, axis: int, batched: bool) -> Tensor:
+    """Which elements of the output change when one place along an axis of an input is drawn anew: (places, *output).
+
+    The images of a batch are taken together.
+    """
+    first, second = inputs
+    with torch.no_grad():
+        before = module(*first)
+        changes = list[Tensor]()
+        for place in range(first[index].shape[axis]):
+            drawn = first[index].clone()
+            drawn.select(axis, place).copy_(second[index].select(axis, place))
+            after = module(*first[:index], drawn, *first[index + 1 :])
+            changed = (after - before).abs() > 1e-9 * before.abs().max()
+            changes.append(changed.any(0, keepdim=True) if batched else changed)
+    return torch.stack(changes)

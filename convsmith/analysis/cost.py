@@ -8,15 +8,13 @@ layers and attention, zeros of the padding included, bias, normalisation and poo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, reduce
+from functools import cached_property, reduce
 from typing import Any
 
-from convsmith.ir import Graph, Node, Op, Shape, TensorType, Terms
-
-WEIGHT_BYTES = 4
-"""Bytes of a stored parameter: float32."""
+from convsmith.analysis.facts import WEIGHT_BYTES, asked, facts
+from convsmith.analysis.memory import peak_activation_bytes
+from convsmith.ir import Graph, Node, Shape, Terms
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class LayerCost:
     Attributes:
         params: Learned parameters stored under this node; zero where they are another node's.
         activations: Elements of the output of a layer with taps, zero elsewhere (as pycls counts them).
-        bytes_moved: Bytes of its inputs, parameters and output.
+        bytes_moved: Bytes of its inputs, parameters and output; none for a constant, which its readers read.
     """
 
     name: str
@@ -66,7 +64,7 @@ class Cost:
     @cached_property
     def peak_activation_bytes(self) -> int:
         """Most bytes of values alive at once when each is released after its last use."""
-        return _peak_bytes(self.graph)
+        return peak_activation_bytes(self.graph)
 
     @cached_property
     def terms(self) -> Terms:
@@ -105,37 +103,14 @@ def cost(graph: Graph) -> Cost:
 
 
 def _layer(graph: Graph, node: Node) -> LayerCost:
-    inputs = graph.input_types(node)
-    output, stored, terms, moved = _facts(node.op, inputs)
+    answers = facts(*asked(graph, node))
     return LayerCost(
         name=node.name,
         op=type(node.op).__name__,
-        inputs=tuple(type.shape for type in inputs),
-        output=output.shape,
-        params=0 if node.shares else stored,
-        terms=terms,
-        activations=output.numel if terms.taps else 0,
-        bytes_moved=moved,
+        inputs=answers.inputs,
+        output=answers.output,
+        params=0 if node.shares else answers.params,
+        terms=answers.terms,
+        activations=math.prod(answers.output) if answers.terms.taps else 0,
+        bytes_moved=answers.bytes_moved,
     )
-
-
-@lru_cache(maxsize=2**14)
-def _facts(op: Op, inputs: tuple[TensorType, ...]) -> tuple[TensorType, int, Terms, int]:
-    """Output, parameters, work and bytes moved: asked once of equal operators on equal inputs, as blocks repeat."""
-    output, stored = op.infer(*inputs), _numel(op.param_shapes(*inputs))
-    moved = stored * WEIGHT_BYTES + sum(type.nbytes for type in inputs) + output.nbytes
-    return output, stored, op.terms(*inputs), moved
-
-
-def _numel(shapes: Mapping[str, Shape]) -> int:
-    return sum(math.prod(shape) for shape in shapes.values())
-
-
-def _peak_bytes(graph: Graph) -> int:
-    sizes = {value: type.nbytes for value, type in graph.types.items()}
-    alive = peak = sum(sizes[name] for name, _ in graph.inputs)
-    for node in graph.nodes:
-        alive += sizes[node.name]
-        peak = max(peak, alive)
-        alive -= sum(sizes[value] for value in graph.last_uses[node.name])
-    return peak

@@ -9,7 +9,7 @@ Convolutional Neural Networks", 2019, with zero insertion added)::
     center = c + j * ((E - 1) / 2 - padding before) / gap
 
 where ``gap`` is the denominator of the stride. The size of the field is the most pixels that such a stretch can hold.
-Padding is counted as if it were image.
+Padding is counted as if it were image. ``support.py`` gives the exact pixels of every unit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from convsmith.ir import AxisRead, Graph, Spread, Window
+from convsmith.analysis.facts import ELEMENTWISE, POINTWISE, Reads, asked, facts, reads
+from convsmith.ir import AxisRead, Graph, Node, Spread
+
+Rational = int | Fraction
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,16 @@ class AxisField:
         center: Middle of the field of the first unit.
         whole: Whether the unit also sees the whole axis, through pooling of the map or a fully connected layer;
             the rest is then what it sees locally.
+        local: Whether units still lie along this axis. Not after the map was pooled or taken apart: the rest then
+            is what the last map was.
     """
 
-    reach: Fraction = Fraction(0)
-    min_reach: Fraction = Fraction(0)
-    jump: Fraction = Fraction(1)
-    center: Fraction = Fraction(0)
+    reach: Rational = 0
+    min_reach: Rational = 0
+    jump: Rational = 1
+    center: Rational = 0
     whole: bool = False
+    local: bool = True
 
     @property
     def size(self) -> int:
@@ -52,10 +58,15 @@ class AxisField:
         """Most pixels that a unit sees along the shortest path."""
         return math.floor(self.min_reach) + 1
 
-    def span(self, unit: int = 0) -> tuple[Fraction, Fraction]:
+    @property
+    def padding(self) -> Rational:
+        """How far the field of the first unit begins before the image: ``center = -padding + reach / 2``."""
+        return _quotient(self.reach, 2) - self.center
+
+    def span(self, unit: int = 0) -> tuple[Rational, Rational]:
         """Where the field of a unit begins and ends; outside the image in the padding."""
-        middle = self.center + unit * self.jump
-        return middle - self.reach / 2, middle + self.reach / 2
+        middle, half = self.center + unit * self.jump, _quotient(self.reach, 2)
+        return middle - half, middle + half
 
 
 @dataclass(frozen=True)
@@ -65,61 +76,147 @@ class ReceptiveField:
     height: AxisField
     width: AxisField
 
+    @property
+    def jump(self) -> tuple[Rational, Rational]:
+        """Distance between neighbouring units along (height, width), in pixels."""
+        return self.height.jump, self.width.jump
+
+    @property
+    def local(self) -> bool:
+        """Whether the units form a map: they lie along both axes."""
+        return self.height.local and self.width.local
+
     def to_dict(self) -> dict[str, Any]:
         """The ``inspect --json`` contract; sizes are (height, width)."""
         axes = (self.height, self.width)
         return {
             "size": [axis.size for axis in axes],
             "min_size": [axis.min_size for axis in axes],
-            "jump": [_number(axis.jump) for axis in axes],
-            "center": [_number(axis.center) for axis in axes],
+            "jump": [json_number(axis.jump) for axis in axes],
+            "center": [json_number(axis.center) for axis in axes],
+            "padding": [json_number(axis.padding) for axis in axes],
             "global": any(axis.whole for axis in axes),
         }
 
 
 def receptive_fields(graph: Graph) -> Mapping[str, ReceptiveField]:
-    """The receptive field of every value of ``graph`` on its input, by name."""
-    fields = {name: ReceptiveField(AxisField(), AxisField()) for name, _ in graph.inputs}
+    """The receptive field of every value of ``graph`` on its input, by name.
+
+    Height and width are the last two axes of values with four or more; values with fewer carry on the field of the
+    map they came from. A value made of constants alone sees nothing and is left out.
+    """
+    pixel = AxisField()
+    fields = {name: ReceptiveField(pixel, pixel) for name, _ in graph.inputs}
     for node in graph.nodes:
-        types = graph.input_types(node)
-        reads = node.op.window(*types)
-        inputs = [fields[value] for value in node.inputs]
-        axes = [
-            _merge([_see(pick, read) for pick in picks])
-            for read, picks in zip(reads, ([f.height for f in inputs], [f.width for f in inputs]), strict=True)
-        ]
-        fields[node.name] = ReceptiveField(axes[0], axes[1])
+        seen = [fields[value] for value in node.inputs if value in fields]
+        read = reads(*asked(graph, node))
+        if len(seen) == 1 and read is ELEMENTWISE:
+            fields[node.name] = seen[0]
+        elif seen:
+            fields[node.name] = _field(graph, node, read, seen, fields)
     return fields
 
 
-def _see(field: AxisField, read: AxisRead) -> AxisField:
+def _field(
+    graph: Graph, node: Node, read: Reads, seen: Sequence[ReceptiveField], fields: Mapping[str, ReceptiveField]
+) -> ReceptiveField:
+    output = graph.types[node.name].shape
+    rows, columns = read
+    high, wide = output[-2:] if len(output) > 1 else (1, 1)
+    stays = Spread.WHOLE in read and _normalises(graph, node)
+    height = _merge([_see(field.height, rows, stays=stays) for field in seen], high)
+    alike = rows is columns and high == wide and all([field.height is field.width for field in seen])
+    width = height if alike else _merge([_see(field.width, columns, stays=stays) for field in seen], wide)
+    field = ReceptiveField(height, width)
+    return _settle(graph, node, field, fields) if len(output) >= 4 and Spread.PERMUTED in read else field
+
+
+def _normalises(graph: Graph, node: Node) -> bool:
+    """Whether a node reads the whole map only to scale each of its units, which stay where they are."""
+    terms = facts(*asked(graph, node)).terms
+    return terms.norm > 0 or terms.activation > 0
+
+
+def _see(field: AxisField, read: AxisRead, *, stays: bool) -> AxisField:
     """The field of a unit that reads units of ``field`` through a window."""
-    if isinstance(read, Spread):
-        return replace(field, whole=True)
-    if read == Window():
+    if read is POINTWISE:
         return field
-    gap = read.stride.denominator
-    reach = field.jump * (read.extent - 1) / gap
-    shift = field.jump * (Fraction(read.extent - 1, 2) - read.before) / gap
-    jump = field.jump * read.stride
-    return AxisField(field.reach + reach, field.min_reach + reach, jump, field.center + shift, field.whole)
+    if isinstance(read, Spread):
+        return replace(field, whole=True, local=field.local and stays)
+    step, gap, jump, more = read.stride.numerator, read.stride.denominator, field.jump, read.extent - 1
+    reach = _quotient(jump * more, gap)
+    return AxisField(
+        reach=field.reach + reach,
+        min_reach=field.min_reach + reach,
+        jump=_quotient(jump * step, gap),
+        center=field.center + _quotient(jump * (more - 2 * read.before), 2 * gap),
+        whole=field.whole,
+        local=field.local,
+    )
 
 
-def _merge(fields: Sequence[AxisField]) -> AxisField:
+def _merge(fields: Sequence[AxisField], units: int) -> AxisField:
     """The field of a unit that combines units of several fields: their union, and the smallest of them.
 
-    A branch that sees the whole map only marks the result, as squeeze-and-excitation does; where every branch does,
-    the local fields are united all the same.
+    A branch without units of its own only marks the result, as squeeze-and-excitation does; where no branch has any,
+    the fields they came from are united all the same. Branches whose jumps differ drift apart from unit to unit: the
+    field then has the jump, a whole number if there is one, with which it is smallest and yet holds what every one of
+    the ``units`` sees.
     """
-    if len(fields) == 1:
-        return fields[0]
-    whole = any(field.whole for field in fields)
-    local = [field for field in fields if not field.whole] or list(fields)
-    spans = [field.span() for field in local]
-    first, last = min(low for low, _ in spans), max(high for _, high in spans)
-    smallest = min(field.min_reach for field in local)
-    return AxisField(last - first, smallest, local[0].jump, (first + last) / 2, whole)
+    first = fields[0]
+    if all([field is first for field in fields]):
+        return first
+    whole = any([field.whole for field in fields])
+    local = [field for field in fields if field.local] or fields
+    first = local[0]
+    smallest = min([field.min_reach for field in local])
+    if all([field.center == first.center and field.jump == first.jump for field in local]):
+        largest = max([field.reach for field in local])
+        return AxisField(largest, smallest, first.jump, first.center, whole, first.local)
+    low, high, jump = min(
+        [(*_stretch(local, jump, units), jump) for jump in dict.fromkeys([field.jump for field in local])],
+        key=lambda found: (found[2].denominator, found[1] - found[0]),
+    )
+    return AxisField(high - low, smallest, jump, _quotient(low + high, 2), whole, first.local)
 
 
-def _number(value: Fraction) -> int | float:
+def _stretch(fields: Sequence[AxisField], jump: Rational, units: int) -> tuple[Rational, Rational]:
+    """Where the field of the first unit must begin and end so that fields ``jump`` apart hold those of all units."""
+    spans = [(field.span(unit), unit * jump) for field in fields for unit in {0, units - 1}]
+    return min([first - moved for (first, _), moved in spans]), max([last - moved for (_, last), moved in spans])
+
+
+def _settle(graph: Graph, node: Node, field: ReceptiveField, fields: Mapping[str, ReceptiveField]) -> ReceptiveField:
+    """The field after positions were moved about, where the result is a map again.
+
+    It is taken for one if it has the size of the last map, as where tokens are put back in their places, or if it
+    holds the elements of the last map with both axes shrunk or grown alike, as where pixels are moved into channels.
+    Every unit may then have come from anywhere, and sees the whole.
+    """
+    name = last_map(graph, node, fields)
+    last, now = graph.types[name], graph.types[node.name]
+    if last.rank < 4 or last.shape[-2] * now.shape[-1] != last.shape[-1] * now.shape[-2]:
+        return field
+    if last.shape[-2:] != now.shape[-2:] and last.numel != now.numel:
+        return field
+    axes = zip((fields[name].height, fields[name].width), last.shape[-2:], now.shape[-2:], strict=True)
+    height, width = (replace(axis, jump=_quotient(axis.jump * old, new), whole=True) for axis, old, new in axes)
+    return ReceptiveField(height, width)
+
+
+def last_map(graph: Graph, node: Node, fields: Mapping[str, ReceptiveField]) -> str:
+    """The value that a node's first input was made of when its units last lay on a map: often that input itself."""
+    source = node
+    while not fields[name := next(value for value in source.inputs if value in fields)].local:
+        source = graph.node(name)
+    return name
+
+
+def _quotient(dividend: Rational, divisor: int) -> Rational:
+    """The exact quotient; an integer where it is one, as integers are quick to reckon with."""
+    return Fraction(dividend, divisor) if dividend % divisor else int(dividend // divisor)
+
+
+def json_number(value: Rational) -> int | float:
+    """A rational as JSON has it: a whole number where it is one."""
     return value.numerator if value.denominator == 1 else float(value)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import typer
 
 from convsmith.errors import ConvsmithError, QuantityError
-from convsmith.quantities import parse_count, parse_seconds, parse_shape
+from convsmith.quantities import parse_bytes, parse_count, parse_seconds, parse_shape
 
 _T = TypeVar("_T")
 _CLICK_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
@@ -21,7 +21,7 @@ class UsageError(ConvsmithError):
     """Options that do not fit a command."""
 
 
-def _reader(parse: Callable[[str], _T]) -> Callable[[str], _T]:
+def reader(parse: Callable[[str], _T]) -> Callable[[str], _T]:
     """A parser whose complaint names the option, which only typer knows."""
 
     def read(text: str) -> _T:
@@ -33,11 +33,12 @@ def _reader(parse: Callable[[str], _T]) -> Callable[[str], _T]:
     return read
 
 
-Count = partial(typer.Option, parser=_reader(parse_count), metavar="COUNT")
-Shape = partial(typer.Option, parser=_reader(partial(parse_shape, rank=3)), metavar="CxHxW")
-Seconds = partial(typer.Option, parser=_reader(parse_seconds), metavar="TIME")
+Count = partial(typer.Option, parser=reader(parse_count), metavar="COUNT")
+Bytes = partial(typer.Option, parser=reader(parse_bytes), metavar="BYTES")
+Shape = partial(typer.Option, parser=reader(partial(parse_shape, rank=3)), metavar="CxHxW")
+Seconds = partial(typer.Option, parser=reader(parse_seconds), metavar="TIME")
 Minutes = partial(
-    typer.Option, parser=_reader(lambda text: parse_seconds(text, default_unit="min") / 60), metavar="MINUTES"
+    typer.Option, parser=reader(lambda text: parse_seconds(text, default_unit="min") / 60), metavar="MINUTES"
 )
 Json = partial(typer.Option, "--json", help="Print the result as JSON on standard output, and nothing else there.")
 
@@ -69,9 +70,14 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def json_text(value: dict[str, Any]) -> str:
+    """A JSON document in ASCII, which every terminal and pipe can take."""
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
 def print_json(value: dict[str, Any]) -> None:
-    """Write a JSON document on standard output, in ASCII, which every terminal and pipe can take."""
-    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
+    """Write a JSON document on standard output."""
+    sys.stdout.write(json_text(value))
 
 
 def print_text(text: str) -> None:

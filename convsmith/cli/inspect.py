@@ -1,130 +1,128 @@
-"""``convsmith inspect``."""
+"""``convsmith inspect``: asks the job and writes the answer; the files ``inspect_*.py`` lay it out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
-from typing import Annotated
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import typer
 
-from convsmith.analysis import LayerCost, section_of
-from convsmith.cli.app import Count, Json, Shape, make_command, one_line, print_json, print_table, print_text
+from convsmith.analysis import nearest_sizes
+from convsmith.cli import inspect_diff, inspect_options, inspect_table
+from convsmith.cli.app import UsageError, json_text, make_command, tell
+from convsmith.cli.inspect_columns import COLUMNS, SHOWN, TIME, View, pick
+from convsmith.cli.inspect_options import Format, Wish
+from convsmith.cli.inspect_page import Block, Note, print_blocks, write_markdown, write_plain
+from convsmith.cli.inspect_which import find_which
+from convsmith.deploy.roofline import latency_of
+from convsmith.files import write_text
 from convsmith.jobs.compare import Comparison, compare
 from convsmith.jobs.inspect import Inspection, inspect
-from convsmith.quantities import format_bytes, format_count, format_percent, format_shape
+from convsmith.report.formulas import formulas
+from convsmith.report.inspection import render_inspection
 
-_FIELD = "sees: pixels of the image that one unit sees, by height and width; + where it sees the whole map besides."
-_CONVENTION = "One mac is one multiply-add of a convolution or linear layer, padding included, bias not; batch 1."
+Result = dict[str, Any] | str | Sequence[Block]
+"""Data for JSON, text as it is, or what is laid out for people."""
 
 
 def _command(
-    model: Annotated[str, typer.Argument(help="file.toml, zoo:NAME or a run folder.")],
-    other: Annotated[str | None, typer.Argument(help="A second model, to show beside the first.")] = None,
-    input: Annotated[tuple | None, Shape(help="Size of the image, in place of the design's own.")] = None,
-    layers: Annotated[bool, typer.Option("--layers", help="Show every layer, not only stem, stages and head.")] = False,
-    max_macs: Annotated[int | None, Count(help="Exit with 1 if a network costs more.")] = None,
-    max_params: Annotated[int | None, Count(help="Exit with 1 if a network has more.")] = None,
-    json: Annotated[bool, Json()] = False,
+    model: inspect_options.Model,
+    other: inspect_options.Other = None,
+    input: inspect_options.Input = None,
+    layers: inspect_options.Layers = False,
+    sort: inspect_options.Sort = None,
+    columns: inspect_options.Columns = None,
+    format: inspect_options.Written = Format.TABLE,
+    json: inspect_options.AsJson = False,
+    out: inspect_options.Out = None,
+    convention: inspect_options.Counted = None,
+    which: inspect_options.Which = None,
+    latency: inspect_options.Latency = False,
+    nearest: inspect_options.Nearest = False,
+    allow_unknown: inspect_options.AllowUnknown = False,
+    run: inspect_options.Run = False,
+    max_macs: inspect_options.MaxMacs = None,
+    max_params: inspect_options.MaxParams = None,
+    max_memory: inspect_options.MaxMemory = None,
+    max_unproductive: inspect_options.MaxUnproductive = None,
 ) -> None:
     """Show the exact table of a network, or of two side by side."""
-    inspection = inspect(model, input=input)
-    if other is None:
-        if json:
-            print_json(inspection.to_dict())
-        else:
-            _print(inspection, layers)
-        inspection.check(max_macs=max_macs, max_params=max_params)
+    if json and format not in (Format.TABLE, Format.JSON):
+        raise UsageError(f"--json is short for --format json, not {format.value}", where="inspect", remedy="choose one")
+    written = Format.JSON if json else format
+    wish = Wish(written, other is not None, layers, sort, columns, convention, which, latency, nearest)
+    models = [inspect(one, input, allow_unknown=allow_unknown, run=run) for one in (model, other) if one is not None]
+    result, answered = _answer(models, wish)
+    _put(result, written, out)
+    for one in models:
+        one.check(max_macs=max_macs, max_params=max_params, max_memory=max_memory, max_unproductive=max_unproductive)
+    if not answered:
+        raise typer.Exit(1)
+
+
+def _answer(models: Sequence[Inspection], wish: Wish) -> tuple[Result, bool]:
+    """What was asked for, and whether there is such a thing."""
+    if wish.two:
+        return _two(compare(*models), wish), True
+    if wish.which is None:
+        return _one(models[0], wish), True
+    found = find_which(models[0], wish.which)
+    return found.to_dict() if wish.format is Format.JSON else [Note(tuple(found.lines()))], bool(found.found)
+
+
+def _two(comparison: Comparison, wish: Wish) -> Result:
+    if wish.format is Format.JSON:
+        return comparison.to_dict(layers=wish.layers)
+    if wish.format is Format.CSV:
+        return inspect_diff.csv_text(comparison)
+    return list(inspect_diff.diff(comparison, layers=wish.layers))
+
+
+def _one(inspection: Inspection, wish: Wish) -> Result:
+    view = View(inspection, latency_of(inspection.graph, threads=1) if wish.latency else None)
+    sizes = nearest_sizes(inspection.graph) if wish.nearest else None
+    if wish.format in (Format.JSON, Format.HTML):
+        data = inspection.to_dict()
+        if view.estimate is not None:
+            data["latency"] = view.estimate.to_dict()
+        if sizes is not None:
+            data["nearest_sizes"] = [size and size.to_dict() for size in sizes]
+        if wish.convention is not None:
+            data["convention"] = wish.convention
+        if wish.format is Format.JSON:
+            return data
+        return render_inspection(data, formulas(inspection.graph, inspection.fields), inspection.waste)
+    known = (*COLUMNS, TIME) if wish.latency else COLUMNS
+    sort = None if wish.sort is None else pick(wish.sort, known, "--sort")[0]
+    if wish.format is Format.CSV:
+        return inspect_table.csv_text(view, pick(wish.columns, known, "--columns") if wish.columns else known, sort)
+    default = f"{SHOWN},ms" if wish.latency else SHOWN
+    columns = pick(wish.columns or default, known, "--columns")
+    every = wish.layers or sort is not None or wish.format is Format.MARKDOWN
+    table = inspect_table.layer_table(view, columns, sort) if every else inspect_table.section_table(view, columns)
+    return [inspect_table.title(view), table, *inspect_table.about(view, wish.convention, sizes)]
+
+
+def _put(result: Result, format: Format, out: Path | None) -> None:
+    """Write a result where it is wanted; on standard output in ASCII if it is for programs."""
+    if out is None and format is Format.TABLE and not isinstance(result, dict | str):
+        print_blocks(result)
         return
-    comparison = compare(inspection, inspect(other, input=input))
-    if json:
-        print_json(comparison.to_dict())
+    if isinstance(result, dict):
+        text = json_text(result)
+    elif isinstance(result, str):
+        text = result
     else:
-        _print_comparison(comparison)
-    for one in (comparison.before, comparison.after):
-        one.check(max_macs=max_macs, max_params=max_params)
-
-
-def _print(inspection: Inspection, layers: bool) -> None:
-    totals = inspection.cost.totals()
-    print_text(f"{one_line(inspection.graph.name)}, input {format_shape(inspection.graph.inputs[0][1].shape[1:])}")
-    print_text("")
-    if layers:
-        rows = [(one.name, one.op, *_figures(inspection, [one])) for one in inspection.cost.layers]
-        print_table(("layer", "op", "output", "sees", "params", "macs", "of all"), rows, left=2)
+        text = write_markdown(result) if format is Format.MARKDOWN else write_plain(result)
+    if out is not None:
+        write_text(out, text)
+        tell(f"wrote {out}")
+    elif format is Format.HTML:
+        sys.stdout.write(text.encode("ascii", "xmlcharrefreplace").decode())
     else:
-        rows = [(section, part, *_figures(inspection, run)) for section, part, run in _folded(inspection.cost.layers)]
-        print_table(("section", "part", "output", "sees", "params", "macs", "of all"), rows, left=2)
-    print_text("")
-    print_text(f"parameters   {totals['params']:,} ({format_bytes(totals['weight_bytes'])} as float32)")
-    print_text(f"macs         {totals['macs']:,} ({format_count(totals['macs'])})")
-    print_text(f"activations  {totals['activations']:,} outputs of convolutions and linear layers")
-    print_text(f"peak memory  {format_bytes(totals['peak_activation_bytes'])} of values alive at once")
-    print_text("")
-    print_text(_CONVENTION)
-    print_text(_FIELD)
-
-
-def _figures(inspection: Inspection, layers: Sequence[LayerCost]) -> tuple[str, ...]:
-    params, macs, total = sum(one.params for one in layers), sum(one.macs for one in layers), inspection.cost.macs
-    share = format_percent(macs / total if total else 0)
-    return format_shape(layers[-1].output[1:]), _field(inspection, layers[-1]), f"{params:,}", f"{macs:,}", share
-
-
-def _field(inspection: Inspection, layer: LayerCost) -> str:
-    """Pixels of the image that a unit sees, a plus where it also sees the whole map through pooling."""
-    field = inspection.fields[layer.name]
-    sizes = (field.height.size, field.width.size)
-    size = str(sizes[0]) if sizes[0] == sizes[1] else format_shape(sizes)
-    return f"{size}+" if field.height.whole or field.width.whole else size
-
-
-def _folded(layers: Sequence[LayerCost]) -> Iterator[tuple[str, str, list[LayerCost]]]:
-    """Section, part and layers of each part, with runs of equal blocks as one part: ``block2 to block4 (3 x)``."""
-    for section, members in groupby(layers, section_of):
-        blocks = [(name, list(run)) for name, run in groupby(members, _block)]
-        first = section
-        for _, run in groupby(blocks, lambda block: _pattern(*block)):
-            equal = list(run)
-            start, end = equal[0][0], equal[-1][0]
-            part = start if len(equal) == 1 else f"{start} to {end} ({len(equal)} x)"
-            yield first, part, [layer for _, block in equal for layer in block]
-            first = ""
-
-
-def _block(layer: LayerCost) -> str:
-    """``block2`` of ``stage1.block2.conv``; nothing for a layer that is in no block."""
-    parts = layer.name.split(".")
-    return parts[1] if len(parts) > 2 and parts[1].startswith("block") else ""
-
-
-def _pattern(name: str, layers: Sequence[LayerCost]) -> tuple[object, ...]:
-    """What two blocks have in common if they are the same."""
-    return (
-        tuple((one.name.split(".")[2:], one.op, one.inputs, one.output, one.params) for one in layers) if name else ()
-    )
-
-
-def _print_comparison(comparison: Comparison) -> None:
-    names = [one_line(one.graph.name) for one in (comparison.before, comparison.after)]
-    sizes = [format_shape(one.graph.inputs[0][1].shape[1:]) for one in (comparison.before, comparison.after)]
-    print_text(f"{names[0]}, input {sizes[0]}, and {names[1]}, input {sizes[1]}")
-    print_text("")
-    rows = [(name, *map(_count, (*params, *macs))) for name, params, macs in comparison.sections]
-    print_table(("section", "params", "params'", "macs", "macs'"), rows)
-    print_text("")
-    rows = [(name.replace("_", " "), *map(_count, pair), _ratio(*pair)) for name, pair in comparison.totals.items()]
-    print_table(("total", *names, "ratio"), rows)
-    print_text("")
-    print_text(_CONVENTION)
-
-
-def _count(value: int | None) -> str:
-    return "-" if value is None else f"{value:,}"
-
-
-def _ratio(before: int | None, after: int | None) -> str:
-    return f"{after / before:.3f}" if before and after else "-"
+        sys.stdout.write(text)
 
 
 command = make_command(_command, "inspect")

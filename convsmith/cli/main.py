@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "predict": "Say what is on pictures: labels with probabilities.",
     "inspect": "Show the exact table of a network, or of two side by side.",
     "scale": "Scale a design along depth, width and resolution, or up to a budget.",
+    "probe": "Measure this machine, so that `inspect --latency` knows how long a network takes.",
     "export": "Write a trained network to a file that has passed its parity gate.",
     "zoo": "List the published networks that convsmith knows, or print one as a design file.",
 }

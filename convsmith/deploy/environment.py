@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import psutil
 
+from convsmith.deploy.processor import processor_name
 from convsmith.training.setup import available_threads
 
 _PACKAGES = (
@@ -28,7 +28,7 @@ _PACKAGES = (
 def machine() -> dict[str, Any]:
     """Processor, cores this process may use, memory and system."""
     return {
-        "cpu": _processor(),
+        "cpu": processor_name(),
         "cores": available_threads(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
@@ -38,12 +38,3 @@ def machine() -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Versions of what can change a figure."""
     return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())

@@ -17,12 +17,12 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, ValueInfoProto, checker, helper, shape_inference
 
-from convsmith.errors import ModelError
+from convsmith.errors import ModelError, OpError
 from convsmith.files import write_atomically
 from convsmith.interop.mismatch import check_weights
-from convsmith.interop.onnx_ops import OPSET, Call, Draft, write_node
-from convsmith.ir import Graph, Shape, TensorType
-from convsmith.ops import BatchNorm2d
+from convsmith.interop.onnx_draft import Call, Draft, stored_shapes
+from convsmith.interop.onnx_ops import OPSET, write_node
+from convsmith.ir import Graph, Shape
 
 BATCH: Final = "batch"
 PIXELS: Final = "pixels"
@@ -111,21 +111,22 @@ def _model(
 ) -> ModelProto:
     expected = _expected(graph)
     check_weights(expected, weights)
-    draft = Draft()
+    draft, shapes = Draft(), _open_shapes(graph)
     for name in expected:
-        draft.store(name, np.asarray(weights[name], np.float32))
-    inputs = [_info(name, type) for name, type in graph.inputs]
+        places = weights[name].dtype.kind == "i"
+        draft.store(name, np.asarray(weights[name], np.int64 if places else np.float32))
+    inputs = [_info(name, shapes[name]) for name, _ in graph.inputs]
     tensors = {name: name for name, _ in graph.inputs}
     if preprocess is not None:
         inputs, tensors = _write_preprocess(graph, preprocess, draft)
     for node in graph.nodes:
         read = tuple(tensors[value] for value in node.inputs)
         tensors[node.name] = write_node(Call(node, graph.input_types(node), read, draft))
-    outputs = [_write_output(graph, value, tensors[value], draft) for value in graph.outputs]
+    outputs = [_write_output(graph, value, tensors[value], shapes[value], draft) for value in graph.outputs]
     named = {info.name for info in outputs}
     written = {output for node in draft.nodes for output in node.output} - named
-    shapes = [_info(node.name, graph.types[node.name]) for node in graph.nodes if node.name in written]
-    drawing = helper.make_graph(draft.nodes, graph.name, inputs, outputs, draft.tensors, value_info=shapes)
+    values = [_info(node.name, shapes[node.name]) for node in graph.nodes if node.name in written]
+    drawing = helper.make_graph(draft.nodes, graph.name, inputs, outputs, draft.tensors, value_info=values)
     opset = helper.make_opsetid("", OPSET)
     model = helper.make_model(
         drawing,
@@ -138,6 +139,28 @@ def _model(
     return _checked(graph, model)
 
 
+def _open_shapes(graph: Graph) -> Mapping[str, list[int | str | None]]:
+    """Shapes of all values with the batch left open: what one image more changes.
+
+    A network that takes no other batch keeps its own.
+    """
+    batch = graph.inputs[0][1].shape[0] if graph.inputs else 0
+    more = [
+        type.with_shape(batch + 1, *type.shape[1:]) if type.shape[:1] == (batch,) else type for _, type in graph.inputs
+    ]
+    try:
+        others = graph.with_inputs(*more).types
+    except OpError:
+        others = graph.types
+    return {
+        name: [
+            size if size == other else BATCH if (size, other) == (batch, batch + 1) else None
+            for size, other in zip(type.shape, others[name].shape, strict=True)
+        ]
+        for name, type in graph.types.items()
+    }
+
+
 def _checked(graph: Graph, model: ModelProto) -> ModelProto:
     """The model with the shape of every tensor, if ONNX agrees with the graph about all of them."""
     try:
@@ -148,23 +171,24 @@ def _checked(graph: Graph, model: ModelProto) -> ModelProto:
 
 
 def _expected(graph: Graph) -> dict[str, Shape]:
-    """Shapes of all stored arrays: parameters and the running statistics of batch norms."""
-    shapes = dict(graph.param_shapes)
-    for node in graph.nodes:
-        if isinstance(node.op, BatchNorm2d) and not node.shares:
-            shapes |= {f"{node.name}.{name}": (node.op.num_features,) for name in ("running_mean", "running_var")}
-    return shapes
+    """Shapes of all stored arrays: parameters, fixed arrays and the running statistics of batch norms."""
+    return {
+        f"{node.name}.{name}": shape
+        for node in graph.nodes
+        if not node.shares
+        for name, shape in stored_shapes(node.op, graph.input_types(node)).items()
+    }
 
 
-def _info(name: str, type: TensorType) -> ValueInfoProto:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, [BATCH, *type.shape[1:]])
+def _info(name: str, shape: list[int | str | None]) -> ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
-def _write_output(graph: Graph, value: str, tensor: str, draft: Draft) -> ValueInfoProto:
+def _write_output(graph: Graph, value: str, tensor: str, shape: list[int | str | None], draft: Draft) -> ValueInfoProto:
     name = LOGITS if len(graph.outputs) == 1 else value
     if tensor != name:
         draft.add(name, "Identity", tensor)
-    return _info(name, graph.types[value])
+    return _info(name, shape)
 
 
 def _write_preprocess(

@@ -1,109 +1,93 @@
 """Every operator in ONNX, one small function each.
 
 Opset 21 is the newest that all supported versions of onnxruntime know, and it has GroupNormalization, Gelu and
-LayerNormalization as operators of their own. Where ONNX or a runtime rounds sizes or coordinates its own way
-(ceil_mode, nearest resize), the exact sizes and indices are worked out here and written down instead.
+LayerNormalization as operators of their own.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from convsmith.errors import ModelError
-from convsmith.ir import Node, TensorType, Window
+from convsmith.interop.onnx_draft import Call
+from convsmith.interop.onnx_write_maps import (
+    adaptive_avg_pool,
+    adaptive_max_pool,
+    avg_pool,
+    max_pool,
+    pad,
+    pixel_unshuffle,
+    resize,
+)
 from convsmith.ops import (
+    ELU,
     GELU,
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
     Add,
     AvgPool2d,
+    BatchNorm1d,
     BatchNorm2d,
+    Clip,
     Concat,
+    Constant,
+    Conv1d,
     Conv2d,
     ConvTranspose2d,
+    Div,
     Dropout,
     DropPath,
+    Einsum,
+    Expand,
     Flatten,
+    Gather,
     GlobalAvgPool,
+    GlobalMaxPool,
     GroupNorm,
     HardSigmoid,
     HardSwish,
+    InstanceNorm2d,
+    LayerNorm,
     LayerNorm2d,
+    LeakyReLU,
     Linear,
+    LocalResponseNorm,
+    MatMul,
+    Maximum,
     MaxPool2d,
+    Minimum,
+    Mish,
     Mul,
     Pad,
+    Permute,
+    PixelShuffle,
+    PixelUnshuffle,
+    Pointwise,
+    PReLU,
+    Reduce,
     ReLU,
     ReLU6,
+    Reshape,
     Resize,
+    RMSNorm,
+    Roll,
+    Scalar,
+    ScaledDotProductAttention,
     Sigmoid,
     SiLU,
+    Slice,
     Softmax,
+    Softplus,
+    Sub,
+    Take,
+    Tanh,
 )
 
 OPSET = 21
-
-_PAD_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge"}
-
-
-@dataclass(frozen=True)
-class Draft:
-    """The ONNX nodes and stored tensors written so far."""
-
-    nodes: list[NodeProto] = field(default_factory=list)
-    tensors: list[TensorProto] = field(default_factory=list)
-
-    def add(self, output: str, kind: str, *inputs: str, **attributes: Any) -> str:
-        """Append a node named like its one output; return that name."""
-        self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
-        return output
-
-    def store(self, name: str, array: NDArray[Any]) -> str:
-        """Append a stored tensor; return its name."""
-        self.tensors.append(numpy_helper.from_array(array, name))
-        return name
-
-
-@dataclass(frozen=True)
-class Call:
-    """One node of the graph on its way into the file.
-
-    Attributes:
-        node: The node.
-        types: Types of its inputs.
-        inputs: Names of the tensors that hold its inputs.
-        draft: Where it goes.
-    """
-
-    node: Node
-    types: tuple[TensorType, ...]
-    inputs: tuple[str, ...]
-    draft: Draft
-
-    @property
-    def params(self) -> tuple[str, ...]:
-        """Names of the stored parameters."""
-        return tuple(self.stored(name) for name in self.node.op.param_shapes(*self.types))
-
-    def stored(self, name: str) -> str:
-        """Full name of a stored weight of this node."""
-        return f"{self.node.weights}.{name}"
-
-    def add(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        """Append the ONNX node that gives the node's value."""
-        return self.draft.add(self.node.name, kind, *inputs, **attributes)
-
-    def step(self, part: str, kind: str, *inputs: str, **attributes: Any) -> str:
-        """Append an ONNX node that gives an intermediate value."""
-        return self.draft.add(f"{self.node.name}.{part}", kind, *inputs, **attributes)
-
-    def constant(self, part: str, values: Any, dtype: type[np.generic]) -> str:
-        """Store a constant of this node."""
-        return self.draft.store(f"{self.node.name}.{part}", np.asarray(values, dtype))
 
 
 def write_node(call: Call) -> str:
@@ -128,8 +112,15 @@ def _pass(call: Call, op: Dropout | DropPath) -> str:
     return call.inputs[0]
 
 
-def _relu6(call: Call, op: ReLU6) -> str:
-    return call.add("Clip", *call.inputs, call.constant("low", 0, np.float32), call.constant("high", 6, np.float32))
+# Elements
+
+
+def _clip(call: Call, low: float | None, high: float | None) -> str:
+    bounds = [
+        "" if bound is None else call.constant(name, bound, np.float32)
+        for name, bound in (("low", low), ("high", high))
+    ]
+    return call.add("Clip", *call.inputs, *bounds)
 
 
 def _hard_sigmoid(call: Call, op: HardSigmoid) -> str:
@@ -140,20 +131,64 @@ def _silu(call: Call, op: SiLU) -> str:
     return call.add("Mul", *call.inputs, call.step("sigmoid", "Sigmoid", *call.inputs))
 
 
-def _softmax(call: Call, op: Softmax) -> str:
-    return call.add("Softmax", *call.inputs, axis=1)
+def _prelu(call: Call, op: PReLU) -> str:
+    slope = call.stored("weight")
+    if op.num_parameters > 1 and call.types[0].rank > 2:
+        shape = call.ints("slope.shape", -1, *[1] * (call.types[0].rank - 2))
+        slope = call.step("slope", "Reshape", slope, shape)
+    return call.add("PRelu", *call.inputs, slope)
 
 
-def _concat(call: Call, op: Concat) -> str:
-    return call.add("Concat", *call.inputs, axis=1)
+def _pointwise(call: Call, op: Pointwise) -> str:
+    if op.function == "rsqrt":
+        return call.add("Reciprocal", call.step("sqrt", "Sqrt", *call.inputs))
+    if op.function == "square":
+        return call.add("Mul", *call.inputs, *call.inputs)
+    return call.add(op.function.capitalize(), *call.inputs)
 
 
-def _flatten(call: Call, op: Flatten) -> str:
-    return call.add("Flatten", *call.inputs, axis=1)
+def _scalar(call: Call, op: Scalar) -> str:
+    value = call.constant("value", op.value, np.float32)
+    if op.function in ("rsub", "rdiv"):
+        return call.add(op.function[1:].capitalize(), value, *call.inputs)
+    return call.add(op.function.capitalize(), *call.inputs, value)
+
+
+# Products
 
 
 def _linear(call: Call, op: Linear) -> str:
-    return call.add("Gemm", *call.inputs, *call.params, transB=1)
+    rank = call.types[0].rank
+    if rank == 2:
+        return call.add("Gemm", *call.inputs, *call.params, transB=1)
+    weight = call.step("columns", "Transpose", call.stored("weight"), perm=(1, 0))
+    if op.axis == -1:
+        return _times(call, op, call.inputs[0], weight, call.add)
+    last = call.step("channels_last", "Transpose", *call.inputs, perm=(0, *range(2, rank), 1))
+    value = _times(call, op, last, weight, lambda kind, *inputs: call.step("linear", kind, *inputs))
+    return call.add("Transpose", value, perm=(0, rank - 1, *range(1, rank - 1)))
+
+
+def _times(call: Call, op: Linear, value: str, weight: str, finish: Callable[..., str]) -> str:
+    """A product with a stored matrix, and the bias; ``finish`` appends the last of the nodes."""
+    if not op.bias:
+        return finish("MatMul", value, weight)
+    return finish("Add", call.step("product", "MatMul", value, weight), call.stored("bias"))
+
+
+def _einsum(call: Call, op: Einsum) -> str:
+    return call.add("Einsum", *call.inputs, equation=op.equation)
+
+
+def _attention(call: Call, op: ScaledDotProductAttention) -> str:
+    query, key, value, *mask = call.inputs
+    rank, features = call.types[0].rank, call.types[0].shape[-1]
+    turned = call.step("keys", "Transpose", key, perm=(*range(rank - 2), rank - 1, rank - 2))
+    scale = call.constant("scale", 1 / math.sqrt(features) if op.scale is None else op.scale, np.float32)
+    scores = call.step("scores", "Mul", call.step("product", "MatMul", query, turned), scale)
+    if mask:
+        scores = call.step("masked", "Add", scores, *mask)
+    return call.add("MatMul", call.step("weights", "Softmax", scores, axis=-1), value)
 
 
 def _conv(call: Call, op: Conv2d) -> str:
@@ -166,6 +201,19 @@ def _conv(call: Call, op: Conv2d) -> str:
         strides=op.stride,
         pads=(top, left, bottom, right),
         dilations=op.dilation,
+        group=op.groups,
+    )
+
+
+def _conv1d(call: Call, op: Conv1d) -> str:
+    return call.add(
+        "Conv",
+        *call.inputs,
+        *call.params,
+        kernel_shape=[op.kernel_size],
+        strides=[op.stride],
+        pads=op.padding,
+        dilations=[op.dilation],
         group=op.groups,
     )
 
@@ -187,123 +235,162 @@ def _conv_transpose(call: Call, op: ConvTranspose2d) -> str:
     )
 
 
-def _batch_norm(call: Call, op: BatchNorm2d) -> str:
-    affine = call.params or (
-        call.constant("weight", np.ones(op.num_features), np.float32),
-        call.constant("bias", np.zeros(op.num_features), np.float32),
-    )
-    statistics = (call.stored("running_mean"), call.stored("running_var"))
-    return call.add("BatchNormalization", *call.inputs, *affine, *statistics, epsilon=op.eps)
+# Normalisations
+
+
+def _ones_and_zeros(call: Call, *shape: int) -> tuple[str, str]:
+    """The scale and the shift of a normalisation that has none."""
+    return call.constant("weight", np.ones(shape), np.float32), call.constant("bias", np.zeros(shape), np.float32)
+
+
+def _batch_norm(call: Call, op: BatchNorm1d | BatchNorm2d) -> str:
+    affine = () if op.affine else _ones_and_zeros(call, op.num_features)
+    return call.add("BatchNormalization", *call.inputs, *affine, *call.params, epsilon=op.eps)
 
 
 def _group_norm(call: Call, op: GroupNorm) -> str:
-    return call.add("GroupNormalization", *call.inputs, *call.params, num_groups=op.num_groups, epsilon=op.eps)
+    affine = call.params or _ones_and_zeros(call, op.num_channels)
+    return call.add("GroupNormalization", *call.inputs, *affine, num_groups=op.num_groups, epsilon=op.eps)
 
 
-def _layer_norm(call: Call, op: LayerNorm2d) -> str:
+def _instance_norm(call: Call, op: InstanceNorm2d) -> str:
+    affine = call.params or _ones_and_zeros(call, op.num_features)
+    return call.add("InstanceNormalization", *call.inputs, *affine, epsilon=op.eps)
+
+
+def _layer_norm_2d(call: Call, op: LayerNorm2d) -> str:
     last = call.step("channels_last", "Transpose", *call.inputs, perm=(0, 2, 3, 1))
-    normed = call.step("normed", "LayerNormalization", last, *call.params, axis=-1, epsilon=op.eps)
+    affine = call.params or _ones_and_zeros(call, op.num_channels)
+    normed = call.step("normed", "LayerNormalization", last, *affine, axis=-1, epsilon=op.eps)
     return call.add("Transpose", normed, perm=(0, 3, 1, 2))
 
 
-def _max_pool(call: Call, op: MaxPool2d) -> str:
-    value, pads = call.inputs[0], _reach(op.padding, op.window(*call.types))
-    if any(pad >= op.kernel_size[axis % 2] for axis, pad in enumerate(pads)):  # runtimes refuse that much
-        value, pads = _padded(call, pads, -np.inf), (0, 0, 0, 0)
-    return call.add("MaxPool", value, kernel_shape=op.kernel_size, strides=op.stride, pads=pads, dilations=op.dilation)
+def _layer_norm(call: Call, op: LayerNorm) -> str:
+    affine = call.params or _ones_and_zeros(call, *op.normalized_shape)
+    axis = -len(op.normalized_shape)
+    return call.add("LayerNormalization", *call.inputs, *affine, axis=axis, epsilon=op.eps)
 
 
-def _avg_pool(call: Call, op: AvgPool2d) -> str:
-    value, pads, count = call.inputs[0], _reach(op.padding, op.window(*call.types)), op.count_include_pad
-    (top, bottom), (left, right) = op.padding
-    if count and pads != (top, left, bottom, right):  # padding counts, what ceil_mode reaches past it does not
-        value, count = _padded(call, (top, left, bottom, right), 0), False
-        pads = (0, 0, pads[2] - bottom, pads[3] - right)
-    return call.add(
-        "AveragePool",
-        value,
-        kernel_shape=op.kernel_size,
-        strides=op.stride,
-        pads=pads,
-        count_include_pad=int(count),
-    )
+def _rms_norm(call: Call, op: RMSNorm) -> str:
+    axes = call.ints("axes", *range(-len(op.normalized_shape), 0))
+    mean = call.step("mean", "ReduceMean", call.step("squares", "Mul", *call.inputs * 2), axes)
+    length = call.step("length", "Sqrt", call.step("added", "Add", mean, call.constant("eps", op.eps, np.float32)))
+    if not op.affine:
+        return call.add("Div", *call.inputs, length)
+    return call.add("Mul", call.step("normed", "Div", *call.inputs, length), call.stored("weight"))
 
 
-def _reach(padding: tuple[tuple[int, int], ...], windows: tuple[Window, Window]) -> tuple[int, int, int, int]:
-    """Pads (top, left, bottom, right) with which rounding down gives the size that ceil_mode gives."""
-    (top, bottom), (left, right) = padding
-    return top, left, max(bottom, windows[0].after), max(right, windows[1].after)
+def _local_response_norm(call: Call, op: LocalResponseNorm) -> str:
+    if op.size % 2 == 0:
+        raise ModelError(
+            "size must be odd in ONNX, whose window lies otherwise", received=op.size, where=call.node.name
+        )
+    return call.add("LRN", *call.inputs, size=op.size, alpha=op.alpha, beta=op.beta, bias=op.k)
 
 
-def _padded(call: Call, pads: tuple[int, int, int, int], value: float) -> str:
-    sizes = call.constant("pads", (0, 0, *pads[:2], 0, 0, *pads[2:]), np.int64)
-    return call.step("padded", "Pad", call.inputs[0], sizes, call.constant("blank", value, np.float32))
+# Axes and shapes
 
 
-def _pad(call: Call, op: Pad) -> str:
-    (top, bottom), (left, right) = op.padding
-    sizes = call.constant("pads", (0, 0, top, left, 0, 0, bottom, right), np.int64)
-    return call.add("Pad", *call.inputs, sizes, mode=_PAD_MODES[op.mode])
+def _reduce(call: Call, op: Reduce) -> str:
+    if op.function in ("var", "std"):
+        return _spread(call, op)
+    return call.add(f"Reduce{op.function.capitalize()}", *call.inputs, call.ints("axes", *op.axes), keepdims=op.keepdim)
 
 
-def _resize(call: Call, op: Resize) -> str:
-    if op.mode == "nearest":
-        return _nearest(call, op)
-    mode = "align_corners" if op.align_corners else "half_pixel"
-    return _interpolate(call, op, mode="linear", coordinate_transformation_mode=mode)
+def _spread(call: Call, op: Reduce) -> str:
+    """Variance, or its root."""
+    axes, shape = call.ints("axes", *op.axes), call.types[0].shape
+    centred = call.step("centred", "Sub", *call.inputs, call.step("mean", "ReduceMean", *call.inputs, axes))
+    squares = call.step("squares", "ReduceSumSquare", centred, axes, keepdims=op.keepdim)
+    count = call.constant("count", math.prod(shape[axis] for axis in op.axes) - op.correction, np.float32)
+    if op.function == "var":
+        return call.add("Div", squares, count)
+    return call.add("Sqrt", call.step("var", "Div", squares, count))
 
 
-def _nearest(call: Call, op: Resize) -> str:
-    """Enlarging by whole factors is Resize; otherwise runtimes round coordinates differently, and pixels are gathered.
-
-    The pixels are those that torch takes, which computes in float32 as well.
-    """
-    sizes = call.types[0].shape[2:]
-    scales = [np.float32(size) / np.float32(outputs) for size, outputs in zip(sizes, op.size, strict=True)]
-    rows, columns = (
-        np.minimum(np.arange(outputs, dtype=np.float32) * scale, size - 1).astype(np.int64)
-        for outputs, scale, size in zip(op.size, scales, sizes, strict=True)
-    )
-    if all(_repeats(pixels, size) for pixels, size in ((rows, sizes[0]), (columns, sizes[1]))):
-        return _interpolate(call, op, mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor")
-    picked = call.step("picked", "Gather", *call.inputs, call.constant("rows", rows, np.int64), axis=2)
-    return call.add("Gather", picked, call.constant("columns", columns, np.int64), axis=3)
+def _reshape(call: Call, op: Reshape) -> str:
+    return call.add("Reshape", *call.inputs, call.ints("shape", *op.shape))
 
 
-def _repeats(pixels: NDArray[np.int64], size: int) -> bool:
-    """Whether every pixel is taken the same number of times, in order."""
-    return np.array_equal(pixels, np.repeat(np.arange(size), len(pixels) // size))
+def _expand(call: Call, op: Expand) -> str:
+    return call.add("Expand", *call.inputs, call.ints("shape", *(1 if size == -1 else size for size in op.shape)))
 
 
-def _interpolate(call: Call, op: Resize, **attributes: str) -> str:
-    sizes = call.constant("size", op.size, np.int64)
-    return call.add("Resize", *call.inputs, "", "", sizes, axes=(2, 3), **attributes)
+def _slice(call: Call, op: Slice) -> str:
+    places = (("start", op.start), ("stop", op.stop), ("axis", op.axis), ("step", op.step))
+    return call.add("Slice", *call.inputs, *(call.ints(name, value) for name, value in places))
+
+
+def _gather(call: Call, op: Gather) -> str:
+    return call.add("Gather", *call.inputs, call.ints("indices", *op.indices), axis=op.axis)
+
+
+def _roll(call: Call, op: Roll) -> str:
+    size = call.types[0].shape[op.axis]
+    order = np.roll(np.arange(size), op.shift).tolist()
+    return call.add("Gather", *call.inputs, call.ints("indices", *order), axis=op.axis)
 
 
 WRITERS: Mapping[type[Any], Callable[[Call, Any], str]] = {
+    AdaptiveAvgPool2d: adaptive_avg_pool,
+    AdaptiveMaxPool2d: adaptive_max_pool,
     Add: _as("Add"),
-    AvgPool2d: _avg_pool,
+    AvgPool2d: avg_pool,
+    BatchNorm1d: _batch_norm,
     BatchNorm2d: _batch_norm,
-    Concat: _concat,
+    Clip: lambda call, op: _clip(call, op.low, op.high),
+    Concat: lambda call, op: call.add("Concat", *call.inputs, axis=op.axis),
+    Constant: lambda call, op: call.stored("value"),
+    Conv1d: _conv1d,
     Conv2d: _conv,
     ConvTranspose2d: _conv_transpose,
+    Div: _as("Div"),
     DropPath: _pass,
     Dropout: _pass,
-    Flatten: _flatten,
-    GELU: _as("Gelu"),
+    ELU: lambda call, op: call.add("Elu", *call.inputs, alpha=op.alpha),
+    Einsum: _einsum,
+    Expand: _expand,
+    Flatten: lambda call, op: call.add("Flatten", *call.inputs, axis=1),
+    GELU: lambda call, op: call.add("Gelu", *call.inputs, approximate=op.approximate),
+    Gather: _gather,
     GlobalAvgPool: _as("GlobalAveragePool"),
+    GlobalMaxPool: _as("GlobalMaxPool"),
     GroupNorm: _group_norm,
     HardSigmoid: _hard_sigmoid,
     HardSwish: _as("HardSwish"),
-    LayerNorm2d: _layer_norm,
+    InstanceNorm2d: _instance_norm,
+    LayerNorm: _layer_norm,
+    LayerNorm2d: _layer_norm_2d,
+    LeakyReLU: lambda call, op: call.add("LeakyRelu", *call.inputs, alpha=op.negative_slope),
     Linear: _linear,
-    MaxPool2d: _max_pool,
+    LocalResponseNorm: _local_response_norm,
+    MatMul: _as("MatMul"),
+    MaxPool2d: max_pool,
+    Maximum: _as("Max"),
+    Minimum: _as("Min"),
+    Mish: _as("Mish"),
     Mul: _as("Mul"),
-    Pad: _pad,
+    PReLU: _prelu,
+    Pad: pad,
+    Permute: lambda call, op: call.add("Transpose", *call.inputs, perm=op.axes),
+    PixelShuffle: lambda call, op: call.add("DepthToSpace", *call.inputs, blocksize=op.factor, mode="CRD"),
+    PixelUnshuffle: pixel_unshuffle,
+    Pointwise: _pointwise,
+    RMSNorm: _rms_norm,
     ReLU: _as("Relu"),
-    ReLU6: _relu6,
-    Resize: _resize,
+    ReLU6: lambda call, op: _clip(call, 0, 6),
+    Reduce: _reduce,
+    Reshape: _reshape,
+    Resize: resize,
+    Roll: _roll,
+    Scalar: _scalar,
+    ScaledDotProductAttention: _attention,
     SiLU: _silu,
     Sigmoid: _as("Sigmoid"),
-    Softmax: _softmax,
+    Slice: _slice,
+    Softmax: lambda call, op: call.add("Softmax", *call.inputs, axis=op.axis),
+    Softplus: _as("Softplus"),
+    Sub: _as("Sub"),
+    Take: lambda call, op: call.add("Gather", *call.inputs, call.stored("index"), axis=op.axis),
+    Tanh: _as("Tanh"),
 }

@@ -39,7 +39,7 @@ class Op(ABC):
     """One operator: a final, frozen dataclass whose fields are its attributes, with one output value."""
 
     arity: ClassVar[int | None] = 1
-    """Number of inputs, or None for two or more."""
+    """Number of inputs; None where it varies, which is two or more unless the operator says otherwise."""
 
     @abstractmethod
     def infer(self, *types: TensorType) -> TensorType:
@@ -59,7 +59,7 @@ class Op(ABC):
 
     @abstractmethod
     def window(self, *types: TensorType) -> tuple[AxisRead, AxisRead]:
-        """What one output position reads along height and width."""
+        """What one output position reads along height and width, the last two axes of a value with four or more."""
 
     def matrix(self, type: TensorType, weights: Mapping[str, Any]) -> Any | None:
         """The map as a sparse matrix on the flattened input, or None where it is not linear.

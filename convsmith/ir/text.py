@@ -3,13 +3,17 @@
 graph "tiny"
 input input: float32[1, 3, 8, 8]
 stem.conv = Conv2d(in_channels=3, out_channels=4, kernel_size=(3, 3)) <- input
-output stem.conv
+scale = Constant(shape=(1, 4, 1, 1))
+stem.scaled = Mul() <- stem.conv, scale
+output stem.scaled
 """
 
 from __future__ import annotations
 
 import ast
+import difflib
 import json
+import math
 import re
 from collections.abc import Iterable
 
@@ -23,14 +27,14 @@ _NAME = rf"(?:[A-Za-z0-9_./:-]+|{_STRING})"
 _NAMES = rf"{_NAME}(?:, {_NAME})*"
 _GRAPH = re.compile(rf"graph ({_STRING})")
 _INPUT = re.compile(rf"input ({_NAME}): ({'|'.join(ITEM_BYTES)})\[((?:\d+(?:, \d+)*)?)\]")
-_NODE = re.compile(rf"({_NAME}) = (\w+\(.*\)) <- ({_NAMES})(?: shares ({_NAME}))?")
+_NODE = re.compile(rf"({_NAME}) = (\w+\(.*\))(?: <- ({_NAMES}))?(?: shares ({_NAME}))?")
 _OUTPUT = re.compile(rf"output(?: ({_NAMES}))?")
 _PLAIN = re.compile(r"[A-Za-z0-9_./:-]+")
 
 
 def write_op(op: Op) -> str:
     """An operator as ``Name(attr=value, ...)``, defaults left out."""
-    return f"{type(op).__name__}({', '.join(f'{name}={value!r}' for name, value in op.attrs().items())})"
+    return f"{type(op).__name__}({', '.join(f'{name}={_literal(value)}' for name, value in op.attrs().items())})"
 
 
 def read_op(text: str, ops: Iterable[type[Op]]) -> Op:
@@ -51,7 +55,9 @@ def read_op(text: str, ops: Iterable[type[Op]]) -> Op:
     except (SyntaxError, TypeError, ValueError) as error:
         raise GraphError("an operator must read Name(attribute=literal, ...)", received=text) from error
     if name not in classes:
-        raise GraphError(f"operator must be one of {', '.join(sorted(classes))}", received=name)
+        nearest = difflib.get_close_matches(name, classes, 1)
+        meant = f"did you mean {nearest[0]}?" if nearest else ""
+        raise GraphError("no operator has this name", received=name, remedy=meant)
     try:
         return classes[name](**attrs)
     except TypeError as error:
@@ -64,7 +70,8 @@ def write_graph(graph: Graph) -> str:
     lines += [f"input {_quote(name)}: {type}" for name, type in graph.inputs]
     for node in graph.nodes:
         shares = f" shares {_quote(node.shares)}" if node.shares else ""
-        lines.append(f"{_quote(node.name)} = {write_op(node.op)} <- {', '.join(map(_quote, node.inputs))}{shares}")
+        reads = f" <- {', '.join(map(_quote, node.inputs))}" if node.inputs else ""
+        lines.append(f"{_quote(node.name)} = {write_op(node.op)}{reads}{shares}")
     lines.append(f"output {', '.join(map(_quote, graph.outputs))}")
     return "\n".join(lines) + "\n"
 
@@ -94,11 +101,19 @@ def read_graph(text: str, ops: Iterable[type[Op]]) -> Graph:
 
 
 def _read_node(match: re.Match[str], classes: tuple[type[Op], ...], number: int) -> Node:
-    value, op, reads, shares = match.groups()
+    value, text, reads, shares = match.groups()
     try:
-        return Node(_unquote(value), read_op(op, classes), _read_names(reads), _unquote(shares or ""))
+        op = read_op(text, classes)
+        if reads is None and op.arity not in (0, None):
+            raise GraphError("an operator with inputs must be followed by <- and their names", received=text)
+        return Node(_unquote(value), op, _read_names(reads or ""), _unquote(shares or ""))
     except (GraphError, OpError) as error:
         raise GraphError(str(error), where=f"line {number}") from error
+
+
+def _literal(value: object) -> str:
+    """As ``repr``, but infinity as a number that is too large: Python has no literal for it."""
+    return repr(value).replace("inf", "1e999") if value in (math.inf, -math.inf) else repr(value)
 
 
 def _read_names(text: str) -> tuple[str, ...]:

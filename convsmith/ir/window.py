@@ -76,13 +76,39 @@ class Window:
 
     def real_taps(self, size: int) -> int:
         """Taps over all outputs that fall on real pixels, padding and inserted zeros left out."""
-        return sum(1 for output in range(self.output_size(size)) for _ in self.reads(output, size))
+        return sum(line.bit_count() for line in self._lines(size))
+
+    def covered(self, size: int) -> int:
+        """The pixels that any output reads, as a bit mask: bit ``p`` is set where pixel ``p`` of ``size`` is read."""
+        line = 0
+        for read in self._lines(size):
+            line |= read
+        gap = self.stride.denominator
+        return line if gap == 1 else sum(1 << pixel for pixel in range(size) if line >> pixel * gap & 1)
+
+    def _lines(self, size: int) -> Iterator[int]:
+        """For every tap, the places of the zero-inserted line where it meets a real pixel, as a bit mask."""
+        step, gap = self.stride.numerator, self.stride.denominator
+        outputs, pixels = _comb(self.output_size(size), step), _comb(size, gap)
+        for tap in range(self.kernel):
+            shift = tap * self.dilation - self.before
+            yield (outputs << shift if shift >= 0 else outputs >> -shift) & pixels
+
+    def remainder(self, size: int) -> int:
+        """Positions after the last window, padding included, that are left over by rounding the size down."""
+        step, gap = self.stride.numerator, self.stride.denominator
+        return ((size - 1) * gap + 1 + self.before + self.after - self.extent) % step
 
     def dropped(self, size: int) -> int:
         """Real pixels at the far end that no window reaches because the size was rounded down."""
         step, gap = self.stride.numerator, self.stride.denominator
         last = (self.output_size(size) - 1) * step - self.before + self.extent - 1
         return max(0, size - 1 - last // gap)
+
+
+def _comb(teeth: int, step: int) -> int:
+    """A bit mask with ``teeth`` ones, ``step`` apart, from bit 0 on."""
+    return ((1 << step * max(teeth, 0)) - 1) // ((1 << step) - 1)
 
 
 def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:

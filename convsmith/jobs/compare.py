@@ -1,14 +1,45 @@
-"""Two networks side by side: what each section and the whole cost in the one and in the other."""
+"""Two networks side by side: what their sections and the whole of each cost, and which layers differ."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from difflib import SequenceMatcher
+from functools import cached_property
+from typing import Any, Literal
 
+from convsmith.analysis import LayerCost, ReceptiveField
 from convsmith.jobs.inspect import Inspection
 
 Pair = tuple[int | None, int | None]
 """A figure of the first network and of the second; None where it has no such section."""
+
+
+@dataclass(frozen=True)
+class LayerPair:
+    """A layer of the first network and what stands in its place in the second.
+
+    Attributes:
+        before: None where the second has a layer more.
+        after: None where the second has a layer less.
+    """
+
+    before: LayerCost | None
+    after: LayerCost | None
+
+    @property
+    def change(self) -> Literal["same", "changed", "added", "removed"]:
+        """What became of the layer; its name does not matter."""
+        if self.before is None:
+            return "added"
+        if self.after is None:
+            return "removed"
+        return "same" if _cost(self.before) == _cost(self.after) else "changed"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        layers = {"before": self.before, "after": self.after}
+        return {"change": self.change, **{key: layer and layer.to_dict() for key, layer in layers.items()}}
 
 
 @dataclass(frozen=True)
@@ -21,8 +52,21 @@ class Comparison:
     @property
     def totals(self) -> dict[str, Pair]:
         """Every total of the ``inspect`` contract."""
-        before, after = self.before.cost.totals(), self.after.cost.totals()
+        before, after = (
+            {**one.cost.totals(), "bytes_moved": one.memory.bytes_moved} for one in (self.before, self.after)
+        )
         return {name: (before[name], after[name]) for name in before}
+
+    @property
+    def conventions(self) -> dict[str, Pair]:
+        """The total in every convention."""
+        before, after = self.before.conventions, self.after.conventions
+        return {name: (before[name], after[name]) for name in before}
+
+    @property
+    def fields(self) -> tuple[ReceptiveField | None, ReceptiveField | None]:
+        """What a unit of the last map sees."""
+        return last_field(self.before), last_field(self.after)
 
     @property
     def sections(self) -> list[tuple[str, Pair, Pair]]:
@@ -32,22 +76,71 @@ class Comparison:
         pairs = [(name, ours.get(name), theirs.get(name)) for name in names]
         return [(name, (a and a.params, b and b.params), (a and a.macs, b and b.macs)) for name, a, b in pairs]
 
-    def to_dict(self) -> dict[str, Any]:
-        """The ``--json`` data: every figure as [first, second]."""
-        return {
+    @cached_property
+    def layers(self) -> tuple[LayerPair, ...]:
+        """The layers of both, aligned: by name and cost, then what is left between those by cost, then by operator."""
+        return tuple(_pairs(self.before.cost.layers, self.after.cost.layers, (_named, _cost, _operator)))
+
+    def to_dict(self, *, layers: bool = False) -> dict[str, Any]:
+        """The ``--json`` data: every figure as [first, second].
+
+        Args:
+            layers: With all layers, aligned.
+        """
+        found = {
             "schema": "convsmith/compare/1",
             "models": [one.graph.name for one in (self.before, self.after)],
             "inputs": [list(one.graph.inputs[0][1].shape) for one in (self.before, self.after)],
             "totals": {name: list(pair) for name, pair in self.totals.items()},
+            "conventions": {name: list(pair) for name, pair in self.conventions.items()},
+            "receptive_field": [field and field.to_dict() for field in self.fields],
             "sections": [
                 {"name": name, "params": list(params), "macs": list(macs)} for name, params, macs in self.sections
             ],
         }
+        return {**found, "layers": [pair.to_dict() for pair in self.layers]} if layers else found
 
 
 def compare(before: Inspection, after: Inspection) -> Comparison:
     """Two inspected networks side by side."""
     return Comparison(before, after)
+
+
+def last_field(inspection: Inspection) -> ReceptiveField | None:
+    """What a unit of the last map sees; None if there is no map."""
+    fields = (inspection.fields.get(node.name) for node in reversed(inspection.graph.nodes))
+    return next((field for field in fields if field is not None), None)
+
+
+Key = Callable[[LayerCost], object]
+
+
+def _pairs(before: Sequence[LayerCost], after: Sequence[LayerCost], keys: Sequence[Key]) -> Iterator[LayerPair]:
+    """Layers whose first key is equal, and between them those whose next is."""
+    if not keys:
+        yield from (LayerPair(layer, None) for layer in before)
+        yield from (LayerPair(None, layer) for layer in after)
+        return
+    key, *others = keys
+    ours, theirs = [key(layer) for layer in before], [key(layer) for layer in after]
+    for change, i, j, k, m in SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
+        if change == "equal":
+            yield from map(LayerPair, before[i:j], after[k:m])
+        else:
+            yield from _pairs(before[i:j], after[k:m], others)
+
+
+def _named(layer: LayerCost) -> object:
+    return layer.name, _cost(layer)
+
+
+def _cost(layer: LayerCost) -> object:
+    """What two layers have in common that do the same, whatever they are called."""
+    return layer.op, layer.inputs, layer.output, layer.params, layer.terms
+
+
+def _operator(layer: LayerCost) -> object:
+    return layer.op
 
 
 def _running_order(name: str) -> tuple[int, int, str]:

@@ -5,90 +5,198 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from math import prod
+from typing import Any, Final
 
-from convsmith.analysis import Cost, LayerCost, ReceptiveField, Section, cost, receptive_fields, section_of, sections
-from convsmith.design import Design, lower
-from convsmith.errors import GateError
+from convsmith.analysis import (
+    Cost,
+    LayerCost,
+    Lint,
+    Memory,
+    ReceptiveField,
+    Section,
+    Waste,
+    cost,
+    lints,
+    memory,
+    receptive_fields,
+    sections,
+    waste,
+)
+from convsmith.errors import GateError, ModelError
+from convsmith.interop.canonical import canonical
+from convsmith.interop.conventions import matching, totals
+from convsmith.interop.reading import Reading
 from convsmith.ir import Graph
-from convsmith.jobs.references import read_reference
+from convsmith.jobs.models import open_model
 
-SCHEMA = "convsmith/inspect/1"
+SCHEMA: Final = "convsmith/inspect/1"
 _GEOMETRY = ("kernel_size", "stride", "padding", "dilation", "groups")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Inspection:
-    """The facts of a network on one image."""
+    """The facts of a network on one image; each is worked out when it is first asked for.
 
-    graph: Graph
-    cost: Cost
+    Attributes:
+        reading: The network as it was read, with what its source says beside the graph.
+    """
 
-    @property
-    def sections(self) -> tuple[Section, ...]:
-        """Stem, stages and head."""
-        return sections(self.cost)
+    reading: Reading
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The network in the form in which every door gives the same rows."""
+        return canonical(self.reading.graph)
+
+    @cached_property
+    def cost(self) -> Cost:
+        """The ledger, layer by layer."""
+        return cost(self.graph)
 
     @cached_property
     def fields(self) -> Mapping[str, ReceptiveField]:
         """What a unit of every value sees of the image."""
         return receptive_fields(self.graph)
 
+    @cached_property
+    def sections(self) -> tuple[Section, ...]:
+        """Stem, stages and head."""
+        return sections(self.cost, self.fields)
+
+    @cached_property
+    def section_names(self) -> Mapping[str, str]:
+        """Name of the section of every layer."""
+        return {layer: section.name for section in self.sections for layer in section.layers}
+
+    @cached_property
+    def waste(self) -> Waste:
+        """Work and pixels that come to nothing."""
+        return waste(self.graph, self.fields)
+
+    @cached_property
+    def memory(self) -> Memory:
+        """Bytes held and moved."""
+        return memory(self.graph)
+
+    @cached_property
+    def conventions(self) -> Mapping[str, int]:
+        """The total as each tool of the field states it."""
+        return totals(self.reading.graph, self.reading.called or None)
+
+    @cached_property
+    def lints(self) -> tuple[Lint, ...]:
+        """What will cost more than it should, with reasons."""
+        return lints(self.cost, self.waste)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the reader of the table should know, a sentence each."""
+        said = list(self.reading.warnings)
+        if self.reading.unknown:
+            unknown, nodes = len(self.reading.unknown), len(self.graph.nodes)
+            said.append(f"{_unknown(unknown)} and counted as nothing; {nodes - unknown} of {nodes} layers are covered")
+        if self.reading.unused:
+            number = sum(map(prod, self.reading.unused.values()))
+            names = list(self.reading.unused)
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            said.append(f"{number:,} parameters are stored and never used: {', '.join(names[:3])}{more}")
+        return said
+
+    def which(self, number: int) -> tuple[str, ...]:
+        """The conventions and facts by which this network has ``number``."""
+        return matching(self.reading.graph, number, self.reading.called or None)
+
     def to_dict(self) -> dict[str, Any]:
-        """The ``--json`` contract, as far as it is computed yet."""
+        """The ``--json`` contract."""
         return {
             "schema": SCHEMA,
             "model": self.graph.name,
             "input": list(self.graph.inputs[0][1].shape),
-            "totals": self.cost.totals(),
-            "sections": [
-                {**section.to_dict(), "jump": self.fields[section.last].to_dict()["jump"]} for section in self.sections
-            ],
+            "totals": {**self.cost.totals(), "bytes_moved": self.memory.bytes_moved},
+            "conventions": dict(self.conventions),
+            "memory": self.memory.to_dict(),
+            "waste": {
+                "lossy": list(self.waste.lossy),
+                "unproductive": list(self.waste.unproductive),
+                "min_unproductive": list(self.waste.min_unproductive),
+                "padding_macs": self.waste.padding_macs,
+            },
+            "sections": [section.to_dict() for section in self.sections],
             "layers": [self._layer(layer) for layer in self.cost.layers],
-            "unknown_ops": [],
-            "warnings": [],
+            "lints": [lint.to_dict() for lint in self.lints],
+            "unused_params": {name: list(shape) for name, shape in self.reading.unused.items()},
+            "unknown_ops": [{"function": one.function, "where": one.where} for one in self.reading.unknown],
+            "warnings": self.warnings,
         }
 
     def _layer(self, layer: LayerCost) -> dict[str, Any]:
+        op, wasted = self.graph.node(layer.name).op, self.waste.layers.get(layer.name)
+        field = self.fields.get(layer.name)
         return {
             **layer.to_dict(),
-            "section": section_of(layer),
-            **_geometry(self.graph, layer.name),
-            "receptive_field": self.fields[layer.name].to_dict(),
+            "activations": layer.activations,
+            "bytes_moved": layer.bytes_moved,
+            "section": self.section_names[layer.name],
+            **{key: getattr(op, key) for key in _GEOMETRY if hasattr(op, key)},
+            "receptive_field": None if field is None else field.to_dict(),
+            "waste": None if wasted is None else wasted.to_dict(),
         }
 
-    def check(self, *, max_macs: int | None = None, max_params: int | None = None) -> None:
+    def check(
+        self,
+        *,
+        max_macs: int | None = None,
+        max_params: int | None = None,
+        max_memory: int | None = None,
+        max_unproductive: int | None = None,
+    ) -> None:
         """Hold the totals against gates.
+
+        Args:
+            max_macs: Multiply-adds.
+            max_params: Parameters.
+            max_memory: Bytes of weights and of the values alive at once.
+            max_unproductive: Layers whose input sees more than the image already.
 
         Raises:
             GateError: Naming the total that is over and by how much.
         """
-        for name, total, limit in (("macs", self.cost.macs, max_macs), ("params", self.cost.params, max_params)):
-            if limit is not None and total > limit:
+        gates = (
+            ("macs", max_macs, lambda: self.cost.macs),
+            ("params", max_params, lambda: self.cost.params),
+            ("memory", max_memory, lambda: self.memory.weight_bytes + self.memory.peak_activation_bytes),
+            ("unproductive layers", max_unproductive, lambda: len(self.waste.unproductive)),
+        )
+        for name, limit, ask in gates:
+            if limit is not None and (total := ask()) > limit:
                 raise GateError(f"{name} must be at most {limit:,}", received=total, where=self.graph.name)
 
 
-def inspect(model: str | Path | Design | Graph, *, input: tuple[int, int, int] | None = None) -> Inspection:
-    """The exact cost of ``model``, layer by layer, for one image.
+def inspect(
+    model: Any, input: tuple[int, int, int] | None = None, *, allow_unknown: bool = False, run: bool = False
+) -> Inspection:
+    """The exact facts of ``model`` for one image, layer by layer.
 
     Args:
-        model: A design file, ``zoo:NAME``, a run folder, a design or a graph.
-        input: (channels, height, width) in place of the design's own; the channels must be the design's.
+        model: A reference (``file.toml``, ``zoo:NAME``, a run folder, ``file.onnx``, ``timm:NAME``,
+            ``torchvision:NAME``, ``package.module:factory``), a design, a graph or a ``torch.nn.Module``.
+        input: (channels, height, width) in place of the model's own; 3x224x224 for a module that has none.
+        allow_unknown: Go on where an operation is not known; it counts as nothing and a warning says so.
+        run: Compute for real, on an image of zeros, where a torch module decides by numbers.
 
     Raises:
-        ModelError: If the reference cannot be read.
-        DesignError: If the network does not fit the input.
+        ModelError: If the model cannot be read, or holds unknown operations; all are named with their places.
+        DesignError: If a design does not fit the input.
     """
-    if isinstance(model, Graph):
-        return Inspection(model, cost(model))
-    design = model if isinstance(model, Design) else read_reference(model)
-    if input is not None:
-        design = design.model_copy(update={"input": input})
-    graph = lower(design)
-    return Inspection(graph, cost(graph))
+    reading = open_model(model, input=input, run=run)
+    if reading.unknown and not allow_unknown:
+        places = ", ".join(str(one) for one in dict.fromkeys(reading.unknown[:5]))
+        more = f" and {len(reading.unknown) - 5} more" if len(reading.unknown) > 5 else ""
+        rule = f"{_unknown(len(reading.unknown))}: {places}{more}"
+        raise ModelError(rule, where=reading.graph.name, remedy="count them as nothing with `--allow-unknown`")
+    return Inspection(reading)
 
 
-def _geometry(graph: Graph, name: str) -> dict[str, Any]:
-    op = graph.node(name).op
-    return {key: getattr(op, key) for key in _GEOMETRY if hasattr(op, key)}
+def _unknown(number: int) -> str:
+    return "1 operation is not known" if number == 1 else f"{number} operations are not known"

@@ -1,4 +1,4 @@
-"""Names of models, as a person writes them on the command line, turned into designs."""
+"""Names of models, as a person writes them on the command line."""
 
 from __future__ import annotations
 
@@ -10,9 +10,21 @@ from typing import Final
 from convsmith.design import Design, read_design, zoo
 from convsmith.errors import ModelError
 
-READABLE: Final = "a design file (file.toml), zoo:NAME or a run folder"
+DESIGNS: Final = "a design file (file.toml), zoo:NAME or a run folder"
+READABLE: Final = "file.toml, zoo:NAME, a run folder, file.onnx, timm:NAME, torchvision:NAME or package.module:factory"
 
 _PICKLES: Final = frozenset({".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt"})
+
+
+def is_onnx(model: str | Path) -> bool:
+    """Whether a reference names an ONNX file."""
+    return str(model).lower().endswith(".onnx")
+
+
+def is_python(model: str | Path) -> bool:
+    """Whether a reference names a torch module: ``timm:NAME``, ``torchvision:NAME``, ``package.module:factory``."""
+    door, colon, name = str(model).partition(":")
+    return bool(colon and name) and door != "zoo" and all(part.isidentifier() for part in door.split("."))
 
 
 def read_reference(model: str | Path) -> Design:
@@ -35,20 +47,9 @@ def read_reference(model: str | Path) -> Design:
         return read_design(path / "design.toml")
     if path.suffix.lower() == ".toml":
         return read_design(path)
-    raise _unknown(text)
-
-
-def _unknown(text: str) -> ModelError:
-    """The refusal, by what the reference looks like."""
-    door, colon, _ = text.partition(":")
-    if text.lower().endswith(".onnx"):
-        rule = "ONNX files are written but cannot be read yet"
-    elif door in ("timm", "torchvision"):
-        rule = f"{door} models cannot be read yet"
-    elif colon and door.isprintable() and "/" not in door:
-        rule = "Python modules cannot be read yet"
-    else:
-        nearest = difflib.get_close_matches(text.lower(), zoo.names(), 1)
-        meant = f"did you mean zoo:{nearest[0]}? " if nearest else ""
-        return ModelError("no such model", received=text, remedy=f"{meant}give {READABLE}")
-    return ModelError(rule, received=text, remedy=f"give {READABLE}")
+    if is_onnx(text) or is_python(text):
+        rule = "only a design can be built, trained or scaled, not a network read from elsewhere"
+        raise ModelError(rule, received=text, remedy=f"give {DESIGNS}")
+    nearest = difflib.get_close_matches(text.lower(), zoo.names(), 1)
+    meant = f"did you mean zoo:{nearest[0]}? " if nearest else ""
+    raise ModelError("no such model", received=text, remedy=f"{meant}give {READABLE}")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, final
 
 from convsmith.ir import BadSample, Op, Sample, Shape, TensorType, Terms, Window
-from convsmith.ops.pairs import Pair, Sides, check_pair, check_positive, check_sides, pair, sides, symmetric
+from convsmith.ops.pairs import Pair, Sides, check_bool, check_channels, check_pair, check_sides, pair, sides, symmetric
 
 
 @final
@@ -20,6 +19,8 @@ class Conv2d(Op):
     Attributes:
         padding: Zeros at (top, bottom), (left, right); a number or one number per axis is spread to the sides.
         groups: The channels are cut into this many groups that do not see each other.
+        learned: Whether kernel and bias are parameters, or else buffers that training leaves alone, as where a map
+            is blurred.
     """
 
     in_channels: int
@@ -30,15 +31,17 @@ class Conv2d(Op):
     dilation: Pair = (1, 1)
     groups: int = 1
     bias: bool = True
+    learned: bool = True
 
     def __post_init__(self) -> None:
         for name, spread in (("kernel_size", pair), ("stride", pair), ("padding", sides), ("dilation", pair)):
             object.__setattr__(self, name, spread(getattr(self, name)))
-        _check_channels(self, self.in_channels, self.out_channels, self.groups)
+        check_channels(self, self.in_channels, self.out_channels, self.groups)
         check_pair(self, "kernel_size", self.kernel_size, 1)
         check_pair(self, "stride", self.stride, 1)
         check_sides(self, "padding", self.padding)
         check_pair(self, "dilation", self.dilation, 1)
+        check_bool(self, bias=self.bias, learned=self.learned)
 
     def infer(self, *types: TensorType) -> TensorType:
         self.check_inputs(types)
@@ -49,6 +52,8 @@ class Conv2d(Op):
         return types[0].with_shape(batch, self.out_channels, *size)
 
     def param_shapes(self, *types: TensorType) -> dict[str, Shape]:
+        if not self.learned:
+            return {}
         weight = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
         return {"weight": weight, "bias": (self.out_channels,)} if self.bias else {"weight": weight}
 
@@ -66,6 +71,11 @@ class Conv2d(Op):
         return sparse.conv_matrix(type, self.window(type), weights["weight"], self.groups)
 
     def to_torch(self) -> Any:
+        from convsmith.ops.torch_modules import fixed
+
+        return self._module() if self.learned else fixed(self._module())
+
+    def _module(self) -> Any:
         from torch import nn
 
         from convsmith.ops.torch_modules import PaddedConv2d, StridedPointwiseConv2d
@@ -90,6 +100,7 @@ class Conv2d(Op):
             Sample(cls(4, 8, (3, 3), padding=((2, 2), (2, 2)), dilation=(2, 2), groups=2), (map,)),
             Sample(cls(4, 4, (3, 3), padding=((1, 1), (1, 1)), groups=4), (TensorType((2, 4, 5, 5)),)),
             Sample(cls(4, 2, (1, 1), (2, 2)), (map,)),
+            Sample(cls(4, 4, (3, 3), (2, 2), ((1, 1), (1, 1)), groups=4, bias=False, learned=False), (map,)),
         )
 
     @classmethod
@@ -103,6 +114,8 @@ class Conv2d(Op):
             BadSample({**good, "dilation": 0}, map, "dilation", (0, 0)),
             BadSample({**good, "groups": 3}, map, "groups", 3),
             BadSample({**good, "out_channels": 0}, map, "out_channels", 0),
+            BadSample({**good, "bias": None}, map, "bias", None),
+            BadSample({**good, "learned": 0}, map, "learned", 0),
             BadSample({**good, "in_channels": 5}, map, "in_channels", 5),
             BadSample({**good, "kernel_size": (8, 3)}, map, "kernel_size", (8, 3)),
             BadSample(good, (TensorType((1, 4)),), "input", (1, 4)),
@@ -136,12 +149,13 @@ class ConvTranspose2d(Op):
     def __post_init__(self) -> None:
         for name in ("kernel_size", "stride", "padding", "output_padding", "dilation"):
             object.__setattr__(self, name, pair(getattr(self, name)))
-        _check_channels(self, self.in_channels, self.out_channels, self.groups)
+        check_channels(self, self.in_channels, self.out_channels, self.groups)
         check_pair(self, "kernel_size", self.kernel_size, 1)
         check_pair(self, "stride", self.stride, 1)
         check_pair(self, "padding", self.padding, 0)
         check_pair(self, "output_padding", self.output_padding, 0)
         check_pair(self, "dilation", self.dilation, 1)
+        check_bool(self, bias=self.bias)
         for axis in (0, 1):
             limit = max(self.stride[axis], self.dilation[axis])
             rule = f"must be below stride or dilation ({limit})"
@@ -219,6 +233,7 @@ class ConvTranspose2d(Op):
             BadSample({**good, "dilation": 0}, map, "dilation", (0, 0)),
             BadSample({**good, "groups": 4}, map, "groups", 4),
             BadSample({**good, "in_channels": 3}, map, "in_channels", 3),
+            BadSample({**good, "bias": 0}, map, "bias", 0),
             BadSample(good, (TensorType((4, 4)),), "input", (4, 4)),
         )
 
@@ -226,12 +241,6 @@ class ConvTranspose2d(Op):
 def _forward_window(op: Conv2d, axis: int) -> Window:
     before, after = op.padding[axis]
     return Window(op.kernel_size[axis], Fraction(op.stride[axis]), before, after, op.dilation[axis])
-
-
-def _check_channels(op: Op, in_channels: int, out_channels: int, groups: int) -> None:
-    check_positive(op, in_channels=in_channels, out_channels=out_channels, groups=groups)
-    divides = math.gcd(in_channels, out_channels) % groups == 0
-    op.require(divides, f"must divide in_channels {in_channels} and out_channels {out_channels}", "groups", groups)
 
 
 def _check_map(op: Op, type: TensorType, channels: int) -> tuple[int, ...]:

@@ -9,8 +9,8 @@ from typing import Any, final
 
 import numpy as np
 
-from convsmith.ir import BadSample, Op, Sample, Spread, TensorType, Terms, Window
-from convsmith.ops.pairs import Pair, Sides, check_pair, check_sides, pair, sides, symmetric
+from convsmith.ir import BadSample, Op, Sample, TensorType, Terms, Window
+from convsmith.ops.pairs import Pair, Sides, check_bool, check_pair, check_sides, pair, sides, symmetric
 
 
 @final
@@ -73,6 +73,7 @@ class MaxPool2d(Op):
             BadSample({"kernel_size": 2, "stride": 0}, map, "stride", (0, 0)),
             BadSample({"kernel_size": 2, "padding": 2}, map, "padding", ((2, 2), (2, 2))),
             BadSample({"kernel_size": 2, "dilation": 0}, map, "dilation", (0, 0)),
+            BadSample({"kernel_size": 2, "ceil_mode": 1}, map, "ceil_mode", 1),
             BadSample({"kernel_size": 8}, map, "kernel_size", (8, 8)),
             BadSample({"kernel_size": 2}, (TensorType((1, 2)),), "input", (1, 2)),
         )
@@ -97,6 +98,7 @@ class AvgPool2d(Op):
 
     def __post_init__(self) -> None:
         _check_pool(self)
+        check_bool(self, count_include_pad=self.count_include_pad)
 
     def infer(self, *types: TensorType) -> TensorType:
         return _infer_pool(self, types)
@@ -156,44 +158,9 @@ class AvgPool2d(Op):
             BadSample({"kernel_size": 0}, map, "kernel_size", (0, 0)),
             BadSample({"kernel_size": 2, "stride": 0}, map, "stride", (0, 0)),
             BadSample({"kernel_size": 3, "padding": 2}, map, "padding", ((2, 2), (2, 2))),
+            BadSample({"kernel_size": 2, "count_include_pad": 0}, map, "count_include_pad", 0),
             BadSample({"kernel_size": (2, 9)}, map, "kernel_size", (2, 9)),
         )
-
-
-@final
-@dataclass(frozen=True)
-class GlobalAvgPool(Op):
-    """Mean of each whole map, kept as a 1x1 map."""
-
-    def infer(self, *types: TensorType) -> TensorType:
-        self.check_inputs(types)
-        self.check_map(types[0])
-        return types[0].with_shape(*types[0].shape[:2], 1, 1)
-
-    def terms(self, *types: TensorType) -> Terms:
-        return Terms(pool=types[0].numel)
-
-    def window(self, *types: TensorType) -> tuple[Spread, Spread]:
-        return (Spread.WHOLE, Spread.WHOLE)
-
-    def matrix(self, type: TensorType, weights: Mapping[str, Any]) -> Any:
-        from convsmith.ops import sparse
-
-        height, width = type.shape[2:]
-        return sparse.separable_matrix(type, np.full((1, height), 1 / height), np.full((1, width), 1 / width))
-
-    def to_torch(self) -> Any:
-        from convsmith.ops import torch_modules
-
-        return torch_modules.GlobalAvgPool()
-
-    @classmethod
-    def samples(cls) -> tuple[Sample, ...]:
-        return (Sample(cls(), (TensorType((1, 3, 5, 4)),)), Sample(cls(), (TensorType((2, 3, 1, 1)),)))
-
-    @classmethod
-    def bad_samples(cls) -> tuple[BadSample, ...]:
-        return (BadSample({}, (TensorType((1, 3)),), "input", (1, 3)),)
 
 
 def _check_pool(op: MaxPool2d | AvgPool2d) -> None:
@@ -203,6 +170,7 @@ def _check_pool(op: MaxPool2d | AvgPool2d) -> None:
     check_pair(op, "kernel_size", op.kernel_size, 1)
     check_pair(op, "stride", op.stride, 1)
     check_sides(op, "padding", op.padding)
+    check_bool(op, ceil_mode=op.ceil_mode)
 
 
 def _infer_pool(op: MaxPool2d | AvgPool2d, types: tuple[TensorType, ...]) -> TensorType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,9 +11,10 @@ from typing import Any, final
 import numpy as np
 
 from convsmith.ir import AxisRead, BadSample, Op, Sample, TensorType, Terms, Window
-from convsmith.ops.pairs import Pair, Sides, check_pair, check_sides, pair, sides
+from convsmith.ops.pairs import Pair, Sides, check_bool, check_number, check_pair, check_sides, pair, sides
 
-_NUMPY_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge"}
+_NUMPY_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+_RESIZE_MODES = ("nearest", "nearest-exact", "bilinear", "bicubic")
 
 
 @final
@@ -22,16 +24,21 @@ class Pad(Op):
 
     Attributes:
         padding: (top, bottom), (left, right).
-        mode: ``constant`` for zeros, ``reflect`` for mirrored pixels, ``replicate`` for repeated ones.
+        mode: ``constant`` for one value, ``reflect`` for mirrored pixels, ``replicate`` for repeated ones, ``circular``
+            for those of the opposite side.
+        value: What ``constant`` puts there.
     """
 
     padding: Sides
     mode: str = "constant"
+    value: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "padding", sides(self.padding))
         check_sides(self, "padding", self.padding, least=None if self.mode == "constant" else 0)
         self.require(self.mode in _NUMPY_MODES, f"must be one of {', '.join(_NUMPY_MODES)}", "mode", self.mode)
+        check_number(self, value=self.value)
+        self.require(self.mode == "constant" or self.value == 0, "needs mode constant", "value", self.value)
 
     def infer(self, *types: TensorType) -> TensorType:
         self.check_inputs(types)
@@ -39,9 +46,10 @@ class Pad(Op):
         batch, channels, height, width = types[0].shape
         size = (height + sum(self.padding[0]), width + sum(self.padding[1]))
         self.require(min(size) >= 1, f"cuts away the whole map, leaving {size}", "padding", self.padding)
-        if self.mode == "reflect":
-            fits = max(self.padding[0]) < height and max(self.padding[1]) < width
-            self.require(fits, "must be below the size of the map to be mirrored", "padding", self.padding)
+        if self.mode in ("reflect", "circular"):
+            reuse = 1 if self.mode == "reflect" else 0  # the edge itself is not mirrored
+            fits = max(self.padding[0]) <= height - reuse and max(self.padding[1]) <= width - reuse
+            self.require(fits, f"must not be above what the map {(height, width)} can give", "padding", self.padding)
         return types[0].with_shape(batch, channels, *size)
 
     def terms(self, *types: TensorType) -> Terms:
@@ -66,7 +74,7 @@ class Pad(Op):
     def to_torch(self) -> Any:
         from convsmith.ops import torch_modules
 
-        return torch_modules.Pad(self.padding, self.mode)
+        return torch_modules.Pad(self.padding, self.mode, self.value)
 
     @classmethod
     def samples(cls) -> tuple[Sample, ...]:
@@ -76,13 +84,18 @@ class Pad(Op):
             Sample(cls(((0, 2), (-1, 1))), map),
             Sample(cls(((1, 2), (2, 1)), "reflect"), map),
             Sample(cls(((1, 2), (2, 1)), "replicate"), map),
+            Sample(cls(((0, 2), (5, 6)), "circular"), map),
+            Sample(cls(((1, 0), (1, -1)), value=1.5), map),
         )
 
     @classmethod
     def bad_samples(cls) -> tuple[BadSample, ...]:
         map = (TensorType((1, 2, 5, 6)),)
         return (
-            BadSample({"padding": 1, "mode": "circular"}, map, "mode", "circular"),
+            BadSample({"padding": 1, "mode": "symmetric"}, map, "mode", "symmetric"),
+            BadSample({"padding": 1, "mode": "reflect", "value": 1.0}, map, "value", 1.0),
+            BadSample({"padding": 1, "value": "zero"}, map, "value", "zero"),
+            BadSample({"padding": (6, 1), "mode": "circular"}, map, "padding", ((6, 6), (1, 1))),
             BadSample({"padding": -1, "mode": "reflect"}, map, "padding", ((-1, -1), (-1, -1))),
             BadSample({"padding": (5, 1), "mode": "reflect"}, map, "padding", ((5, 5), (1, 1))),
             BadSample({"padding": -3}, map, "padding", ((-3, -3), (-3, -3))),
@@ -95,8 +108,10 @@ class Resize(Op):
     """Interpolation to ``size`` (height, width), as ``torch.nn.functional.interpolate``.
 
     Attributes:
-        mode: ``nearest`` or ``bilinear``; no smoothing before shrinking.
-        align_corners: For ``bilinear``: whether corner pixels keep their place, instead of corner edges.
+        mode: ``nearest``, ``nearest-exact``, ``bilinear`` or ``bicubic`` (Keys, 1981, with a = -0.75); no smoothing
+            before shrinking. ``nearest`` takes the pixel at the upper left corner of an output, ``nearest-exact`` the
+            one at its middle.
+        align_corners: For ``bilinear`` and ``bicubic``: whether corner pixels keep their place, or corner edges do.
     """
 
     size: Pair
@@ -106,9 +121,10 @@ class Resize(Op):
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", pair(self.size))
         check_pair(self, "size", self.size, 1)
-        self.require(self.mode in ("nearest", "bilinear"), "must be nearest or bilinear", "mode", self.mode)
-        nearest = self.mode == "nearest" and self.align_corners
-        self.require(not nearest, "needs mode bilinear", "align_corners", self.align_corners)
+        self.require(self.mode in _RESIZE_MODES, f"must be one of {', '.join(_RESIZE_MODES)}", "mode", self.mode)
+        check_bool(self, align_corners=self.align_corners)
+        smooth = self.mode in ("bilinear", "bicubic") or not self.align_corners
+        self.require(smooth, "needs mode bilinear or bicubic", "align_corners", self.align_corners)
 
     def infer(self, *types: TensorType) -> TensorType:
         self.check_inputs(types)
@@ -123,18 +139,25 @@ class Resize(Op):
         return (self._window(height, self.size[0]), self._window(width, self.size[1]))
 
     def _window(self, size: int, outputs: int) -> Window:
-        """After zero insertion the pixels read lie strictly within one pixel distance of the sampled point."""
+        """After zero insertion the pixels read lie strictly within one pixel of the sampled point, or two if bicubic.
+
+        Bicubic weights are zero at the neighbours of a pixel that is hit: where every point hits one, the window is
+        that of bilinear; where some do, they read less than it says.
+        """
         if self.align_corners and outputs > 1 and size > 1:
             stride = Fraction(size - 1, outputs - 1)
             gap = stride.denominator
-            return Window(2 * gap - 1, stride, gap - 1).reaching(outputs, size)
+            reach = 2 * gap if self.mode == "bicubic" and gap > 1 else gap
+            return Window(2 * reach - 1, stride, reach - 1).reaching(outputs, size)
         stride = Fraction(size, outputs)
         step, gap = stride.numerator, stride.denominator
+        if self.mode == "nearest-exact":
+            return Window(gap, stride, gap - 1 - step // 2).reaching(outputs, size)
         if self.mode == "nearest" or self.align_corners:  # corners of a single pixel: every output is that pixel
             return Window(gap, stride, gap - 1).reaching(outputs, size)
-        whole = (step - gap) % 2 == 0
-        kernel, before = (2 * gap - 1, gap - 1 - (step - gap) // 2) if whole else (2 * gap, (3 * gap - step - 1) // 2)
-        return Window(kernel, stride, before).reaching(outputs, size)
+        shift, half = divmod(step - gap, 2)  # the first point is half a place further on where half is 1
+        reach = 2 * gap if self.mode == "bicubic" and (gap > 1 or half) else gap
+        return Window(2 * reach - 1 + half, stride, reach - 1 - shift).reaching(outputs, size)
 
     def matrix(self, type: TensorType, weights: Mapping[str, Any]) -> Any:
         from convsmith.ops import sparse
@@ -151,21 +174,24 @@ class Resize(Op):
         return matrix
 
     def _reads(self, output: int, outputs: int, size: int) -> tuple[tuple[int, Fraction], ...]:
+        """The pixels that an output reads, with their weights."""
         if self.mode == "nearest":
             return ((output * size // outputs, Fraction(1)),)
+        if self.mode == "nearest-exact":
+            return (((2 * output + 1) * size // (2 * outputs), Fraction(1)),)
         if self.align_corners:
             point = Fraction(output * (size - 1), max(outputs - 1, 1))
         else:
-            point = max(Fraction(0), Fraction((2 * output + 1) * size, 2 * outputs) - Fraction(1, 2))
-        low = point.numerator // point.denominator
-        return ((low, 1 - (point - low)), (min(low + 1, size - 1), point - low))
+            point = Fraction((2 * output + 1) * size, 2 * outputs) - Fraction(1, 2)
+        low = math.floor(point)
+        taps, weight = (range(low - 1, low + 3), _cubic) if self.mode == "bicubic" else (range(low, low + 2), _tent)
+        return tuple((min(max(tap, 0), size - 1), weight(abs(point - tap))) for tap in taps)
 
     def to_torch(self) -> Any:
         from torch import nn
 
-        return nn.Upsample(
-            self.size, mode=self.mode, align_corners=self.align_corners if self.mode == "bilinear" else None
-        )
+        smooth = self.mode in ("bilinear", "bicubic")
+        return nn.Upsample(self.size, mode=self.mode, align_corners=self.align_corners if smooth else None)
 
     @classmethod
     def samples(cls) -> tuple[Sample, ...]:
@@ -177,6 +203,9 @@ class Resize(Op):
             Sample(cls((6, 7), "bilinear"), map),
             Sample(cls((2, 3), "bilinear"), map),
             Sample(cls((7, 9), "bilinear", align_corners=True), map),
+            Sample(cls((8, 3), "nearest-exact"), map),
+            Sample(cls((8, 3), "bicubic"), map),
+            Sample(cls((7, 9), "bicubic", align_corners=True), map),
         )
 
     @classmethod
@@ -184,6 +213,19 @@ class Resize(Op):
         map = (TensorType((1, 2, 4, 5)),)
         return (
             BadSample({"size": 0}, map, "size", (0, 0)),
-            BadSample({"size": 8, "mode": "bicubic"}, map, "mode", "bicubic"),
+            BadSample({"size": 8, "mode": "area"}, map, "mode", "area"),
+            BadSample({"size": 8, "mode": "bilinear", "align_corners": 1}, map, "align_corners", 1),
             BadSample({"size": 8, "align_corners": True}, map, "align_corners", True),
         )
+
+
+def _tent(distance: Fraction) -> Fraction:
+    return max(Fraction(0), 1 - distance)
+
+
+def _cubic(distance: Fraction) -> Fraction:
+    """Weight of a pixel at this distance (Keys, "Cubic convolution interpolation", 1981, eq. 15), with a = -3/4."""
+    a, x = Fraction(-3, 4), distance
+    if x <= 1:
+        return ((a + 2) * x - (a + 3)) * x * x + 1
+    return a * (((x - 5) * x + 8) * x - 4) if x < 2 else Fraction(0)

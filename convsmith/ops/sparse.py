@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -48,13 +50,31 @@ def separable_matrix(type: TensorType, rows: Any, columns: Any) -> Any:
 
 def channel_scale(type: TensorType, scale: Any) -> Any:
     """Diagonal matrix that multiplies each channel by its own number."""
-    batch, _, height, width = type.shape
-    return per_image(sp.diags_array(np.repeat(scale, height * width), format="csr"), batch)
+    pixels = type.numel // (type.shape[0] * type.shape[1])
+    return per_image(sp.diags_array(np.repeat(scale, pixels), format="csr"), type.shape[0])
 
 
 def identity(type: TensorType) -> Any:
     """The matrix that changes nothing."""
     return sp.eye_array(type.numel, format="csr")
+
+
+def selection(type: TensorType, pick: Callable[[Any], Any]) -> Any:
+    """The matrix of an operator that moves, repeats or leaves out elements, from what ``pick`` does to an array."""
+    read = pick(np.arange(type.numel).reshape(type.shape)).ravel()
+    return sp.csr_array((np.ones(read.size), (np.arange(read.size), read)), shape=(read.size, type.numel))
+
+
+def sums(outputs: Any) -> Any:
+    """The matrix that adds every element of an array to the output whose number stands in its place."""
+    to = np.ravel(outputs)
+    return sp.csr_array((np.ones(to.size), (to, np.arange(to.size))), shape=(to.max() + 1, to.size))
+
+
+def along_axis(type: TensorType, axis: int, matrix: Any) -> Any:
+    """The same matrix applied along one axis of ``type``, for every place on the others."""
+    before, after = math.prod(type.shape[:axis]), math.prod(type.shape[axis + 1 :])
+    return per_image(sp.kron(matrix, sp.eye_array(after)), before)
 
 
 def per_image(matrix: Any, count: int) -> Any:

@@ -27,6 +27,8 @@ def initialise(module: nn.Module, seed: int) -> nn.Module:
     as its module made it.
     """
     for name, layer in module.named_modules():
+        if not isinstance(getattr(layer, "weight", None), nn.Parameter | None):
+            continue  # a fixed kernel, such as that of a blur
         if isinstance(layer, _ConvNd):
             fan_out = math.prod(layer.kernel_size) * layer.out_channels // layer.groups
             _normal(layer.weight, math.sqrt(2 / fan_out), f"{name}.weight", seed)

@@ -10,7 +10,23 @@ from convsmith.analysis import receptive_fields
 from convsmith.design import lower, zoo
 from convsmith.interop.torch_module import build
 from convsmith.ir import Builder, Graph, TensorType
-from convsmith.ops import Add, AvgPool2d, Conv2d, ConvTranspose2d, GlobalAvgPool, Mul, Resize, Sigmoid
+from convsmith.ops import (
+    Add,
+    AvgPool2d,
+    Conv2d,
+    ConvTranspose2d,
+    Flatten,
+    GlobalAvgPool,
+    GroupNorm,
+    Linear,
+    Mul,
+    Permute,
+    Reduce,
+    Reshape,
+    Resize,
+    Sigmoid,
+)
+from tests.analysis import nets
 
 # Size at the end, jump, center and shortest path: the resnets and VGG from public tables, MobileNetV1 from Araujo et
 # al. (2019); the others derived by hand from the published architectures.
@@ -68,6 +84,7 @@ def test_the_contract_has_whole_numbers_where_they_are_whole():
         "min_size": [212, 212],
         "jump": [32, 32],
         "center": [15.5, 15.5],
+        "padding": [90, 90],
         "global": False,
     }
     assert fields["head.classifier"].to_dict()["global"]
@@ -110,7 +127,8 @@ def test_the_field_of_a_chain_is_the_support_of_its_gradient(layers):
     for number, layer in enumerate(layers):
         if min(net.type(x).shape[2:]) < 12 or net.type(x).shape[2] > 130:
             break
-        x = net.add(layer, x, name=f"layer{number}")
+        if nets.takes_exact_pixels(layer, net.type(x)):
+            x = net.add(layer, x, name=f"layer{number}")
     graph = net.graph(x)
     field = receptive_fields(graph)[x].height
     used = [node.op for node in graph.nodes]
@@ -140,3 +158,57 @@ def test_branches_are_united_and_the_shortest_path_is_kept():
     assert (fields["sum"].height.size, fields["sum"].height.min_size, fields["sum"].height.center) == (7, 3, 0)
     assert fields["out"].height.whole
     assert fields["out"].height.size == 7
+
+
+def test_tokens_put_back_in_their_places_are_a_map_again():
+    net = Builder("tokens")
+    x = net.input(TensorType((1, 3, 32, 32)))
+    patches = net.add(Conv2d(3, 8, (4, 4), (4, 4)), x, name="patches")
+    tokens = net.add(Permute((0, 2, 1)), net.add(Reshape((-1, 8, 64)), patches, name="flat"), name="tokens")
+    mixed = net.add(Linear(8, 8), tokens, name="mixed")
+    back = net.add(Reshape((-1, 8, 8, 8)), net.add(Permute((0, 2, 1)), mixed, name="columns"), name="back")
+    out = net.add(Conv2d(8, 8, (3, 3), (2, 2), 1), back, name="out")
+    fields = receptive_fields(net.graph(out))
+    assert not fields["mixed"].local
+    assert fields["back"].local
+    assert fields["back"].height.whole
+    assert (fields["out"].height.jump, fields["out"].height.size) == (8, 12)
+
+
+def test_pixels_moved_into_channels_lengthen_the_jump():
+    net = Builder("focus")
+    x = net.input(TensorType((1, 3, 8, 8)))
+    cut = net.add(Reshape((-1, 3, 4, 2, 4, 2)), x, name="cut")
+    out = net.add(Reshape((-1, 12, 4, 4)), net.add(Permute((0, 3, 5, 1, 2, 4)), cut, name="moved"), name="out")
+    field = receptive_fields(net.graph(out))["out"]
+    assert (field.jump, field.local) == ((2, 2), True)
+
+
+def test_a_pooled_map_given_another_shape_is_no_map():
+    net = Builder("gate")
+    x = net.input(TensorType((1, 8, 8, 8)))
+    flat = net.add(Flatten(), net.add(GlobalAvgPool(), x, name="pool"), name="flat")
+    gate = net.add(Reshape((-1, 8, 1, 1)), flat, name="gate")
+    out = net.add(Mul(), x, gate, name="out")
+    fields = receptive_fields(net.graph(out))
+    assert not fields["gate"].local
+    assert (fields["out"].local, fields["out"].jump, fields["out"].height.size) == (True, (1, 1), 1)
+
+
+def test_an_axis_pooled_away_leaves_the_other_as_it_was():
+    """The strips of coordinate attention: each sees all of one axis and its own place along the other."""
+    net = Builder("strips")
+    x = net.add(Conv2d(1, 1, (3, 3), padding=1), net.input(TensorType((1, 1, 9, 9))), name="conv")
+    rows = net.add(Reduce("mean", (3,), keepdim=True), x, name="rows")
+    fields = receptive_fields(net.graph(rows))
+    assert (fields["rows"].height, fields["rows"].width.local) == (fields["conv"].height, False)
+    assert fields["rows"].width.whole
+
+
+def test_normalising_over_the_map_sees_all_of_it_and_moves_nothing():
+    net = Builder("norm")
+    x = net.add(Conv2d(3, 4, (3, 3), (2, 2), 1), net.input(TensorType((1, 3, 16, 16))), name="conv")
+    x = net.add(GroupNorm(2, 4), x, name="norm")
+    out = net.add(Conv2d(4, 4, (3, 3), padding=1), x, name="out")
+    field = receptive_fields(net.graph(out))["out"]
+    assert (field.local, field.height.whole, field.jump, field.height.size) == (True, True, (2, 2), 7)

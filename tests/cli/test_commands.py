@@ -57,7 +57,7 @@ def test_inspect_json_holds_the_contract_and_nothing_else_is_printed(capsys):
     assert (first["op"], first["section"], first["stride"]) == ("Conv2d", "stem", [2, 2])
     assert first["terms"]["taps"] == first["macs"]
     assert first["receptive_field"] == {
-        "size": [3, 3], "min_size": [3, 3], "jump": [2, 2], "center": [0, 0], "global": False
+        "size": [3, 3], "min_size": [3, 3], "jump": [2, 2], "center": [0, 0], "padding": [1, 1], "global": False
     }  # fmt: skip
     last_map = next(layer for layer in table["layers"] if layer["name"] == "head.expand.act")
     assert last_map["receptive_field"]["size"] == [491, 491]
@@ -113,7 +113,7 @@ BAD_DESIGN = 'name = "x"\ninput = [3, 8, 8]\n[stem]\nblock = "conv"\nwidth = 0\n
         (["inspect", "zoo:resnet5O"], "did you mean zoo:resnet50?"),
         (["inspect", "weights.pt"], "never read"),
         (["inspect", "."], "design.toml"),
-        (["inspect", "timm:resnet18"], "cannot be read"),
+        (["inspect", "no_such_package:factory"], "cannot import no_such_package"),
         (["inspect", "zoo:vgg16", "--input", "3xx"], "3x224x224"),
         (["inspect", "zoo:vgg16", "--input", "3x8x8"], "below 1x1"),
         (["inspect", "zoo:vgg16", "--max-macs", "many"], "'many'"),

@@ -13,8 +13,22 @@ import torch
 from numpy.typing import NDArray
 
 from convsmith.interop.torch_module import Network, build
-from convsmith.ir import Builder, Graph, Op, TensorType
-from convsmith.ops import Add, BatchNorm2d, Concat, Conv2d, Dropout, Flatten, GlobalAvgPool, Linear, Mul, ReLU, Sigmoid
+from convsmith.ir import Builder, Graph, Node, Op, TensorType
+from convsmith.ops import (
+    Add,
+    BatchNorm2d,
+    Concat,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool,
+    Linear,
+    Mul,
+    Pointwise,
+    ReLU,
+    Scalar,
+    Sigmoid,
+)
 
 Array = NDArray[Any]
 
@@ -66,9 +80,22 @@ def randomised(graph: Graph) -> Network:
     return module
 
 
-def random_inputs(graph: Graph, batch: int) -> list[Array]:
+def random_inputs(graph: Graph, batch: int | None = None) -> list[Array]:
+    """Numbers that the operators are made for; every input that has the batch of the first gets ``batch``."""
     random = np.random.default_rng(1)
-    return [random.standard_normal((batch, *type.shape[1:])).astype(np.float32) for _, type in graph.inputs]
+    shapes = [type.shape for _, type in graph.inputs]
+    own = shapes[0][0] if shapes else 0
+    drawn = [
+        random.standard_normal((batch or own, *shape[1:]) if shape[:1] == (own,) else shape).astype(np.float32)
+        for shape in shapes
+    ]
+    return [np.abs(array) + 0.1 for array in drawn] if any(map(_needs_positive, graph.nodes)) else drawn
+
+
+def _needs_positive(node: Node) -> bool:
+    op = node.op
+    root = isinstance(op, Pointwise) and op.function in ("log", "sqrt", "rsqrt")
+    return root or (isinstance(op, Scalar) and op.function == "pow" and op.value % 1 != 0)
 
 
 def exact(module: torch.nn.Module, inputs: list[Array]) -> Array:

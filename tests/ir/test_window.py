@@ -71,6 +71,25 @@ def test_real_taps_counts_all_reads(case):
 
 @checked
 @given(placed())
+def test_covered_are_the_pixels_that_any_window_reads(case):
+    window, size = case
+    read = {pixel for seen in slide(window, size) for _, pixel in seen}
+    assert [pixel for pixel in range(size) if window.covered(size) >> pixel & 1] == sorted(read)
+    assert window.covered(size).bit_length() <= size
+
+
+@checked
+@given(placed())
+def test_the_remainder_is_what_lies_after_the_last_window(case):
+    window, size = case
+    outputs = window.output_size(size)
+    assume(outputs >= 1)
+    end = (outputs - 1) * window.stride.numerator + window.extent
+    assert window.remainder(size) == len(tape(window, size)) - end
+
+
+@checked
+@given(placed())
 def test_dropped_pixels_are_those_past_the_last_read_window(case):
     window, size = case
     outputs = window.output_size(size)
@@ -136,4 +155,4 @@ def test_sizes_of_the_convolution_guide(window, size, outputs):
 
 def test_a_kernel_that_does_not_fit_gives_no_outputs():
     assert Window(5).output_size(3) < 1
-    assert Window(5).real_taps(3) == 0
+    assert Window(5).real_taps(3) == Window(5).covered(3) == 0

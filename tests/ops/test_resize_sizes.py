@@ -8,22 +8,41 @@ import torch
 
 from convsmith.ir import Sample, TensorType
 from convsmith.ops import Resize
-from convsmith.testing import matrix_is_module, window_fits_shape, window_is_gradient_support
+from convsmith.testing import matrix_is_module, window_fits_shape, window_is_what_is_read
+
+MODES = [
+    ("nearest", False), ("nearest-exact", False), ("bilinear", False), ("bilinear", True),
+    ("bicubic", False), ("bicubic", True),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(("mode", "align_corners"), [("nearest", False), ("bilinear", False), ("bilinear", True)])
+@pytest.mark.parametrize(("mode", "align_corners"), MODES)
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 8])
 def test_every_ratio_conforms(mode, align_corners, size):
     for outputs in range(1, 9):
         sample = Sample(Resize(outputs, mode, align_corners), (TensorType((1, 1, size, size)),))
-        for check in (matrix_is_module, window_fits_shape, window_is_gradient_support):
+        for check in (matrix_is_module, window_fits_shape, window_is_what_is_read):
             check(sample)
 
 
-def test_nearest_picks_torchs_pixel_at_sizes_in_use():
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact"])
+def test_nearest_picks_torchs_pixel_at_sizes_in_use(mode):
     """torch works out the pixel with a rounded scale; the exact one must not differ from it."""
     for size in (7, 49, 96, 160, 224):
         row = torch.arange(size, dtype=torch.float64)[None, None]
         for outputs in range(1, 257):
-            picked = torch.nn.functional.interpolate(row, size=outputs, mode="nearest")[0, 0].numpy()
-            np.testing.assert_array_equal(np.arange(outputs) * size // outputs, picked)
+            picked = torch.nn.functional.interpolate(row, size=outputs, mode=mode)[0, 0].numpy()
+            middle = 1 if mode == "nearest-exact" else 0
+            np.testing.assert_array_equal((2 * np.arange(outputs) + middle) * size // (2 * outputs), picked)
+
+
+def test_bicubic_reads_four_pixels_and_bilinear_two():
+    """Where a map is doubled. Where every third pixel is kept, each point hits one and reads it alone."""
+    type = TensorType((1, 1, 16, 16))
+    counts = {
+        mode: [sum(1 for _ in Resize(32, mode).window(type)[0].reads(output, 16)) for output in (15, 16)]
+        for mode in ("nearest", "nearest-exact", "bilinear", "bicubic")
+    }
+    assert counts == {"nearest": [1, 1], "nearest-exact": [1, 1], "bilinear": [2, 2], "bicubic": [4, 4]}
+    shrunk = Resize(3, "bicubic").window(TensorType((1, 1, 9, 9)))[0]
+    assert (shrunk.kernel, shrunk.stride, shrunk.before) == (1, 3, -1)

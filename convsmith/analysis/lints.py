@@ -1,0 +1,197 @@
+"""Hints: what in a network is known to cost without giving, each with the node and the reason in one sentence.
+
+This file alone in the package looks at the class names and attributes of operators, to know SiLU from ReLU.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from convsmith.analysis.cost import Cost
+from convsmith.analysis.facts import asked, facts, windows
+from convsmith.analysis.levels import has_taps
+from convsmith.analysis.support import Support, supports
+from convsmith.analysis.waste import Waste
+from convsmith.ir import Graph, Node
+
+VECTOR = 8
+"""Numbers that a vector instruction or a tensor core takes at once: channel counts should be multiples of it."""
+
+
+@dataclass(frozen=True)
+class Lint:
+    """A hint.
+
+    Attributes:
+        rule: Which rule it comes from.
+        node: The node that it is about.
+        reason: One sentence.
+    """
+
+    rule: str
+    node: str
+    reason: str
+
+    def to_dict(self) -> dict[str, str]:
+        """Plain values for JSON."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What the rules look at."""
+
+    graph: Graph
+    cost: Cost
+    waste: Waste
+    readers: Counter[str]
+
+    @property
+    def layers(self) -> Iterator[tuple[Node, int]]:
+        """Every node that multiplies with learned weights on a map of more than one pixel, with its channels."""
+        for node in self.graph.nodes:
+            output = self.graph.types[node.name]
+            if has_taps(self.graph, node) and output.rank >= 4 and output.shape[-2:] != (1, 1):
+                yield node, output.shape[1]
+
+
+def lints(cost: Cost, waste: Waste) -> tuple[Lint, ...]:
+    """The hints for a network, rule by rule, each rule's in running order."""
+    graph = cost.graph
+    readers = Counter(value for node in graph.nodes for value in node.inputs)
+    readers.update(graph.outputs)
+    subject = _Subject(graph, cost, waste, readers)
+    return tuple(Lint(rule, node, reason) for rule, find in RULES.items() for node, reason in find(subject))
+
+
+Found = Iterator[tuple[str, str]]
+
+
+def _channels(subject: _Subject) -> Found:
+    for node, channels in subject.layers:
+        if channels % VECTOR and node.name not in subject.graph.outputs:
+            filled = channels / (-(-channels // VECTOR) * VECTOR)
+            yield node.name, f"its {channels} channels fill vectors of {VECTOR} numbers to {filled:.0%} only"
+
+
+def _narrow_groups(subject: _Subject) -> Found:
+    for node, _ in subject.layers:
+        groups = getattr(node.op, "groups", 1)
+        width = subject.graph.types[node.inputs[0]].shape[1] // groups
+        if groups > 1 and 1 < width < 4:
+            yield node.name, f"groups of {width} channels are too narrow for a vector and too wide for depthwise code"
+
+
+def _bias(subject: _Subject) -> Found:
+    nodes = {node.name: node for node in subject.graph.nodes}
+    for node in subject.graph.nodes:
+        source = nodes.get(node.inputs[0]) if len(node.inputs) == 1 else None
+        if source and type(node.op).__name__.startswith("BatchNorm") and subject.readers[source.name] == 1:
+            answers = facts(*asked(subject.graph, source))
+            if answers.terms.taps and answers.terms.bias:
+                reason = f"its {answers.output[1]} biases are taken away again by the normalisation {node.name!r}"
+                yield source.name, reason
+
+
+def _skipping(subject: _Subject) -> Found:
+    for node, _ in subject.layers:
+        layer = subject.waste.layers.get(node.name)
+        if layer and (layer.rows.inside or layer.columns.inside):
+            height, width = subject.graph.types[node.inputs[0]].shape[-2:]
+            rows = height - layer.rows.edge - layer.rows.inside
+            columns = width - layer.columns.edge - layer.columns.inside
+            share = 1 - rows * columns / (height * width)
+            others = f"nothing else reads {layer.lost_share:.0%}" if layer.lost_share else "others read the rest"
+            yield node.name, f"its kernel is smaller than its stride and never reads {share:.0%} of its input; {others}"
+
+
+def _even_kernel(subject: _Subject) -> Found:
+    for node, _ in subject.layers:
+        slid = windows(*asked(subject.graph, node))
+        if slid and any(window.extent % 2 == 0 and window.stride == 1 for window in slid):
+            yield node.name, "an even kernel at stride 1 moves the map by half a pixel"
+
+
+def _gridding(subject: _Subject) -> Found:
+    graph = subject.graph
+    dilated = [node for node, _ in subject.layers if _dilates(graph, node)]
+    if not dilated:
+        return
+    seen = supports(graph, 0), supports(graph, 1)
+    for node in dilated:
+        before, after = (max(_holes(axis[value]) for axis in seen) for value in (node.inputs[0], node.name))
+        if after > before:
+            yield node.name, f"its dilation leaves {after} pixels unseen within the field of a unit, as a grid"
+
+
+def _dilates(graph: Graph, node: Node) -> bool:
+    slid = windows(*asked(graph, node))
+    return slid is not None and any(window.dilation > 1 and window.kernel > 1 for window in slid)
+
+
+def _holes(support: Support) -> int:
+    """Pixels that the unit in the middle does not see between the first and the last that it sees."""
+    mask = support[len(support) // 2]
+    return mask.bit_length() - (mask & -mask).bit_length() + 1 - mask.bit_count() if mask else 0
+
+
+def _heavy_layer(subject: _Subject) -> Found:
+    for node, layer in zip(subject.graph.nodes, subject.cost.layers, strict=True):
+        if layer.terms.taps and len(layer.output) == 2 and 2 * layer.params > subject.cost.params:
+            pixels = _pixels_flattened(subject.graph, node)
+            if pixels > 1:
+                share = layer.params / subject.cost.params
+                yield node.name, f"it holds {share:.0%} of all parameters, {pixels} times what it would on a pooled map"
+
+
+def _pixels_flattened(graph: Graph, node: Node) -> int:
+    """Pixels of the map that a layer reads as one row of numbers; 1 if it reads something else."""
+    types, value = graph.types, node.inputs[0]
+    while types[value].rank < 4 and value not in dict(graph.inputs):
+        before = graph.node(value).inputs
+        if len(before) != 1 or types[before[0]].numel != types[value].numel:
+            return 1
+        value = before[0]
+    return math.prod(types[value].shape[-2:]) if types[value].rank >= 4 else 1
+
+
+def _int8(subject: _Subject) -> Found:
+    types = subject.graph.types
+    gates = [
+        node.name
+        for node in subject.graph.nodes
+        if len(node.inputs) == 2
+        and facts(*asked(subject.graph, node)).terms.add
+        and sorted(types[value].shape[-2:] == (1, 1) for value in node.inputs) == [False, True]
+    ]
+    swish = [node.name for node in subject.graph.nodes if type(node.op).__name__ == "SiLU"]
+    if gates and swish:
+        reason = "SiLU loses accuracy and gates lack support in int8: EfficientNet-Lite has ReLU6 and no gates"
+        yield gates[0], reason
+
+
+def _unused(subject: _Subject) -> Found:
+    wanted = set(subject.graph.outputs)
+    for node in reversed(subject.graph.nodes):
+        if node.name in wanted:
+            wanted.update(node.inputs)
+    for node in subject.graph.nodes:
+        if node.name not in wanted:
+            yield node.name, "no output depends on it"
+
+
+RULES: dict[str, Callable[[_Subject], Found]] = {
+    "channels": _channels,
+    "narrow groups": _narrow_groups,
+    "bias before normalisation": _bias,
+    "skipped pixels": _skipping,
+    "even kernel": _even_kernel,
+    "gridding": _gridding,
+    "heavy layer": _heavy_layer,
+    "int8": _int8,
+    "unused": _unused,
+}
+"""Every rule by its name: a function that gives the nodes it concerns, each with the reason."""

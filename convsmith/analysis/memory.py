@@ -1,0 +1,232 @@
+"""What a network needs of memory: held, moved, and kept for a backward pass.
+
+All figures are bytes for the batch in the graph's input types. Parameters are float32; values have the element size of
+their types.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from convsmith.analysis.facts import ELEMENTWISE, WEIGHT_BYTES, asked, facts, reads
+from convsmith.ir import Graph, Node, Op, Spread, Terms
+
+OPTIMIZER_STATES: dict[str, int] = {"sgd": 1, "adam": 2}
+"""Numbers that an optimiser keeps per parameter: the momentum; the first and the second moment."""
+
+_GRADIENT_FROM_OUTPUT = frozenset({"ReLU", "Sigmoid", "Tanh", "Softmax"})
+"""Activations whose gradient follows from what they gave; the others keep what they read."""
+_GRADIENT_FROM_NOTHING = frozenset({"Add", "Sub"})
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What a layer moves and computes, with the steps behind it that can be done on the way.
+
+    Attributes:
+        fused: Names of the normalisations, activations and views that are part of it.
+        bytes: What it reads (inputs and parameters) and writes (its last output).
+        flops: Two per multiply-add, one per element of all other terms.
+    """
+
+    name: str
+    fused: tuple[str, ...]
+    bytes: int
+    flops: int
+
+    @property
+    def intensity(self) -> float:
+        """FLOP per byte."""
+        return self.flops / self.bytes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**vars(self), "fused": list(self.fused), "intensity": self.intensity}
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Memory of a network in use.
+
+    Attributes:
+        weight_bytes: All learned parameters, shared ones once.
+        feature_bytes: Input and every value that is made anew, all held at once: activations work in place, and
+            views hold nothing (the convention of Albanie's convnet-burden).
+        peak_activation_bytes: Most bytes of values alive at once when each is released after its last use.
+        layers: Traffic where normalisations with stored statistics are folded into the layer before them, and
+            activations are applied on the way out, wherever nothing else reads what they read.
+    """
+
+    weight_bytes: int
+    feature_bytes: int
+    peak_activation_bytes: int
+    layers: tuple[Traffic, ...]
+
+    @property
+    def bytes_moved(self) -> int:
+        """Bytes read and written by all layers."""
+        return sum(layer.bytes for layer in self.layers)
+
+    @property
+    def intensity(self) -> float:
+        """FLOP per byte of the whole network."""
+        return sum(layer.flops for layer in self.layers) / max(1, self.bytes_moved)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "weight_bytes": self.weight_bytes,
+            "feature_bytes": self.feature_bytes,
+            "peak_activation_bytes": self.peak_activation_bytes,
+            "bytes_moved": self.bytes_moved,
+            "intensity": self.intensity,
+            "layers": [layer.to_dict() for layer in self.layers],
+        }
+
+
+@dataclass(frozen=True)
+class TrainingMemory:
+    """Bytes that a training step needs, each kind apart.
+
+    Attributes:
+        activations: Values kept for the backward pass.
+        optimizer: State of the optimiser.
+    """
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.gradients + self.optimizer + self.activations
+
+    def to_dict(self) -> dict[str, int]:
+        """Plain values for JSON."""
+        return {**vars(self), "total": self.total}
+
+
+def memory(graph: Graph) -> Memory:
+    """The memory that ``graph`` needs in use.
+
+    Raises:
+        OpError: If the network does not fit its input types.
+    """
+    made = [name for name, _ in graph.inputs]
+    steps = [node for node in graph.nodes if node.inputs]
+    made += [node.name for node in steps if not (_is_activation(graph, node) or _is_view(graph, node))]
+    return Memory(
+        weight_bytes=_weight_bytes(graph),
+        feature_bytes=sum(graph.types[value].nbytes for value in made),
+        peak_activation_bytes=peak_activation_bytes(graph),
+        layers=_traffic(graph),
+    )
+
+
+def training_memory(graph: Graph, *, batch: int = 1, optimizer: Literal["sgd", "adam"] = "sgd") -> TrainingMemory:
+    """An estimate of what a training step of ``graph`` needs, ``batch`` times the images in its input types.
+
+    Kept for the backward pass, as torch does it: what convolutions, linear layers, normalisations, pooling windows
+    and products read, what ReLU, sigmoid and tanh give, what the other activations read; each value once, however
+    many need it. Sums, concatenations, means over the map and interpolations keep nothing. Weights, gradients and
+    optimiser are float32. Left out: statistics of normalisations, indices of max pooling, dropout masks, work space
+    of the kernels, and gradients of values while they pass.
+
+    Raises:
+        OpError: If the network does not fit its input types.
+    """
+    weights = _weight_bytes(graph)
+    constants = {node.name for node in graph.nodes if not node.inputs}
+    kept = {value for node in graph.nodes for value in _kept(graph, node)} - constants
+    activations = batch * sum(graph.types[value].nbytes for value in kept)
+    return TrainingMemory(weights, weights, weights * OPTIMIZER_STATES[optimizer], activations)
+
+
+def peak_activation_bytes(graph: Graph) -> int:
+    """Most bytes of values alive at once when each is released after its last use."""
+    sizes = {value: type.nbytes for value, type in graph.types.items()}
+    sizes.update({node.name: 0 for node in graph.nodes if not node.inputs})  # constants are weights
+    alive = peak = sum(sizes[name] for name, _ in graph.inputs)
+    for node in graph.nodes:
+        alive += sizes[node.name]
+        peak = max(peak, alive)
+        alive -= sum(sizes[value] for value in graph.last_uses[node.name])
+    return peak
+
+
+def _weight_bytes(graph: Graph) -> int:
+    return WEIGHT_BYTES * sum(facts(*asked(graph, node)).params for node in graph.nodes if not node.shares)
+
+
+def _traffic(graph: Graph) -> tuple[Traffic, ...]:
+    """One row for each group of steps that can run as one: the first of them, then those that cost no traffic."""
+    readers = Counter(value for node in graph.nodes for value in node.inputs)
+    readers.update(graph.outputs)
+    groups: dict[str, list[Node]] = {}  # by the value that the group gives
+    for node in graph.nodes:
+        if not node.inputs:
+            continue
+        alone = len(node.inputs) == 1 and readers[node.inputs[0]] == 1 and node.inputs[0] in groups
+        if alone and _costs_no_traffic(graph, node):
+            groups[node.name] = [*groups.pop(node.inputs[0]), node]
+        else:
+            groups[node.name] = [node]
+    return tuple(_group(graph, nodes) for nodes in groups.values())
+
+
+def _group(graph: Graph, nodes: list[Node]) -> Traffic:
+    answers = [facts(*asked(graph, node)) for node in nodes]
+    first = answers[0]
+    params = first.params
+    for fused in answers[1:]:
+        if fused.terms.norm and first.terms.taps:  # folded: its shift is all that is left, and becomes the bias
+            params += 0 if first.terms.bias else first.output[1]
+        else:
+            params += fused.params
+    read = sum(type.nbytes for type in graph.input_types(nodes[0]))
+    moved = read + params * WEIGHT_BYTES + graph.types[nodes[-1].name].nbytes
+    return Traffic(
+        nodes[0].name, tuple(node.name for node in nodes[1:]), moved, sum(_flops(each.terms) for each in answers)
+    )
+
+
+def _flops(terms: Terms) -> int:
+    return 2 * terms.macs + terms.bias + terms.norm + terms.activation + terms.pool + terms.add + terms.resize
+
+
+def _costs_no_traffic(graph: Graph, node: Node) -> bool:
+    if reads(*asked(graph, node)) is not ELEMENTWISE:
+        return _is_view(graph, node)
+    folds = facts(*asked(graph, node)).terms.norm > 0 and _is_linear(
+        node.op
+    )  # the others must see the whole input first
+    return folds or _is_activation(graph, node) or _is_view(graph, node)
+
+
+def _is_linear(op: Op) -> bool:
+    return type(op).matrix is not Op.matrix
+
+
+def _is_activation(graph: Graph, node: Node) -> bool:
+    terms = facts(*asked(graph, node)).terms
+    return terms.activation > 0 and terms == Terms(activation=terms.activation)
+
+
+def _is_view(graph: Graph, node: Node) -> bool:
+    """Whether a node hands its input on, perhaps in another shape, and does nothing to it."""
+    idle = len(node.inputs) == 1 and facts(*asked(graph, node)).terms == Terms()
+    return idle and graph.types[node.name].numel == graph.types[node.inputs[0]].numel
+
+
+def _kept(graph: Graph, node: Node) -> tuple[str, ...]:
+    """The values that the gradient of a node needs."""
+    terms, kind = facts(*asked(graph, node)).terms, type(node.op).__name__
+    if terms.activation and kind in _GRADIENT_FROM_OUTPUT:
+        return (node.name,)
+    mean = terms.pool > 0 and reads(*asked(graph, node))[0] is Spread.WHOLE and _is_linear(node.op)
+    works = terms.macs or terms.norm or terms.activation or terms.pool or terms.add
+    return () if mean or not works or kind in _GRADIENT_FROM_NOTHING else node.inputs

@@ -1,0 +1,92 @@
+"""How torch's functions that sum up elements become operators; see ``torch_read_layers``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # the field's name for it
+
+from convsmith.interop.recorder import Value
+from convsmith.interop.torch_read_elementwise import join, pointwise
+from convsmith.interop.torch_read_layers import Handler
+from convsmith.interop.torch_trace import Trace, make
+from convsmith.ops import Clip, Div, Flatten, GlobalAvgPool, Reduce
+
+
+def _mean_of_map(t: Trace, value: Value, *, keepdim: bool) -> Tensor:
+    """The mean of a map over height and width, as a 1x1 map or as a row of numbers."""
+    pooled = t.step(make(GlobalAvgPool), value, function="mean", on_map=True)
+    return t.track(pooled if keepdim else t.step(make(Flatten), Value(pooled.name), function="flatten"))
+
+
+def _reduce(function: str) -> Handler:
+    def handler(t: Trace, input: Tensor, dim: Any = None, keepdim: bool = False, *, axis: Any = None, dtype: Any = None,
+                unbiased: bool = True, correction: int = 1) -> Any:  # fmt: skip
+        value = t.values.get(id(input))
+        if value is None or isinstance(dim, Tensor):
+            return NotImplemented
+        dim = dim if axis is None else axis
+        rank = input.dim()
+        dims = range(rank) if dim is None else (dim,) if isinstance(dim, int) else dim
+        axes = tuple(sorted(t.recorder.axis(value, one % rank) for one in dims))
+        if function == "mean" and axes == (2, 3) and rank == 4:
+            return _mean_of_map(t, value, keepdim=keepdim)
+        if value.channels_last and not keepdim:
+            value = t.recorder.plain(value)
+            axes = tuple(sorted(one % rank for one in dims))
+        return t.track(t.step(make(Reduce, function, axes, keepdim), value, function=function, on_map=True))
+
+    return handler
+
+
+def _extreme(function: str) -> Handler:
+    """``max`` and ``min``: over all elements, along an axis (with indices), or of two tensors."""
+
+    def handler(t: Trace, input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+        if isinstance(dim, Tensor) or id(input) not in t.values or dim is None:
+            return NotImplemented
+        values = _reduce(function)(t, input, dim, keepdim)
+        indices = torch.empty(tuple(values.shape), dtype=torch.int64, device="meta")
+        return getattr(torch.return_types, function)((values, indices))
+
+    return handler
+
+
+def _norm(t: Trace, input: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False, **_: Any) -> Any:
+    function = {2: "l2", 1: "l1", None: "l2", "fro": "l2"}.get(p)
+    return NotImplemented if function is None else _reduce(function)(t, input, dim, keepdim)
+
+
+def _vector_norm(t: Trace, input: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, **_: Any) -> Any:
+    return _norm(t, input, ord, dim, keepdim)
+
+
+def _normalize(t: Trace, input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: None = None) -> Any:
+    if id(input) not in t.values:
+        return NotImplemented
+    length = _norm(t, input, p, dim, True)
+    if length is NotImplemented:
+        return length
+    bounded = pointwise(t, make(Clip, float(eps), None), length, "clamp")
+    quotient = join(t, make(Div), input, bounded, "div")
+    return NotImplemented if quotient is None else t.track(quotient)
+
+
+REDUCE: dict[Any, Handler] = {
+    torch.max: _extreme("max"),
+    Tensor.max: _extreme("max"),
+    torch.min: _extreme("min"),
+    Tensor.min: _extreme("min"),
+    torch.norm: _norm,
+    Tensor.norm: _norm,
+    torch.linalg.vector_norm: _vector_norm,
+    F.normalize: _normalize,
+}
+"""The handler of every function that sums up elements."""
+
+for _name, _function in (
+    ("mean", "mean"), ("sum", "sum"), ("amax", "max"), ("amin", "min"), ("var", "var"), ("std", "std"),
+):  # fmt: skip
+    REDUCE[getattr(torch, _name)] = REDUCE[getattr(Tensor, _name)] = _reduce(_function)

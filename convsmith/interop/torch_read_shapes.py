@@ -1,0 +1,379 @@
+"""How torch's functions that move, cut and join elements become operators; see ``torch_read_layers``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # the field's name for it
+
+from convsmith.interop.recorder import CHANNELS_FIRST, Value
+from convsmith.interop.torch_read_layers import Handler
+from convsmith.interop.torch_trace import Trace, make
+from convsmith.ir import Shape
+from convsmith.ops import (
+    AdaptiveAvgPool2d,
+    Concat,
+    Constant,
+    Expand,
+    Flatten,
+    Gather,
+    Pad,
+    PixelShuffle,
+    PixelUnshuffle,
+    Reshape,
+    Resize,
+    Roll,
+    Slice,
+    Take,
+)
+
+_LISTED = 64
+
+
+def _reshaped(function: Any, label: str) -> Handler:
+    """A handler for a function that changes the shape and keeps the order of the elements."""
+
+    def handler(t: Trace, input: Tensor, *args: Any, **options: Any) -> Any:
+        value = t.values.get(id(input))
+        if value is None:
+            return NotImplemented
+        result = function(input, *args, **options)
+        return t.bind(result, reshape(t, value, tuple(result.shape), label))
+
+    return handler
+
+
+def reshape(t: Trace, value: Value, shape: Shape, label: str = "reshape") -> Value:
+    """The value in another shape, as torch sees both."""
+    before = t.recorder.shape(value)
+    if shape == before:
+        return value
+    if len(shape) == 2 and len(before) > 1 and shape[0] == before[0]:
+        one_pixel = len(before) == 4 and (before[1:3] == (1, 1) if value.channels_last else before[2:] == (1, 1))
+        return t.step(make(Flatten), Value(value.name) if one_pixel else value, function="flatten")
+    return t.step(make(Reshape, (-1, *shape[1:])), value, function=label)
+
+
+def _permuted(axes_of: Any, function: str) -> Handler:
+    """A handler for a function that reorders axes; ``axes_of(rank, ...)`` gives the new order."""
+
+    def handler(t: Trace, input: Tensor, *args: Any, **options: Any) -> Any:
+        value = t.values.get(id(input))
+        if value is None:
+            return NotImplemented
+        axes = axes_of(input.dim(), *args, **options)
+        path, leaf = t.place()
+        name = f"{path}.{function}" if path else function
+        result = t.recorder.permute(value, axes, name=name)
+        t.called.setdefault(result.name, leaf or function)
+        return t.track(result)
+
+    return handler
+
+
+def _permute_axes(rank: int, *dims: Any) -> tuple[int, ...]:
+    order = dims[0] if len(dims) == 1 and isinstance(dims[0], tuple | list | torch.Size) else dims
+    return tuple(axis % rank for axis in order)
+
+
+def _swap_axes(rank: int, dim0: int = 0, dim1: int = 1) -> tuple[int, ...]:
+    axes = list(range(rank))
+    axes[dim0], axes[dim1] = axes[dim1], axes[dim0]
+    return tuple(axes)
+
+
+def _move_axes(rank: int, source: Any, destination: Any) -> tuple[int, ...]:
+    return tuple(torch.empty(tuple(range(rank)), device="meta").movedim(source, destination).shape)
+
+
+def _reversed_axes(rank: int) -> tuple[int, ...]:
+    return tuple(reversed(range(rank)))
+
+
+def _cat(t: Trace, tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None, out: None = None) -> Any:
+    dim = dim if axis is None else axis
+    tracked = [t.values[id(tensor)] for tensor in tensors if id(tensor) in t.values]
+    if not tracked:
+        return NotImplemented
+    rank = t.recorder.types[tracked[0].name].rank
+    on_map = len(tracked) == len(tensors) and len({value.channels_last for value in tracked}) == 1
+    values = tracked if on_map else [t.recorder.plain(t.operand(tensor)) for tensor in tensors]  # type: ignore[arg-type]
+    axis = t.recorder.axis(values[0], dim % rank)
+    if len(values) == 1:
+        return t.track(values[0])
+    return t.track(t.step(make(Concat, axis), *values, function="cat", on_map=on_map))
+
+
+def _stack(t: Trace, tensors: Sequence[Tensor], dim: int = 0) -> Any:
+    if not any(id(tensor) in t.values for tensor in tensors):
+        return NotImplemented
+    rank = tensors[0].dim() + 1
+    parts = []
+    for tensor in tensors:
+        shape = list(tensor.shape)
+        shape.insert(dim % rank, 1)
+        parts.append(t.bind(tensor.detach().reshape(shape), reshape(t, t.operand(tensor), tuple(shape))))  # type: ignore[arg-type]
+    return _cat(t, parts, dim)
+
+
+def _slice(t: Trace, value: Value, dim: int, start: int, stop: int, step: int = 1) -> Value:
+    """Elements ``start`` to ``stop`` along an axis as torch sees it."""
+    if (start, stop, step) == (0, t.recorder.shape(value)[dim], 1):
+        return value
+    op = make(Slice, t.recorder.axis(value, dim), start, stop, step)
+    return t.step(op, value, function="slice", on_map=True)
+
+
+def _parts(split: Any, *, squeeze: bool = False) -> Handler:
+    """A handler for a function that cuts a tensor into consecutive parts along ``dim``."""
+
+    def handler(t: Trace, input: Tensor, *args: Any, **options: Any) -> Any:
+        value = t.values.get(id(input))
+        if value is None:
+            return NotImplemented
+        results = split(input, *args, **options)
+        dim = options.get("dim", args[-1] if len(args) > (0 if squeeze else 1) else 0) % input.dim()
+        start, tensors = 0, []
+        for result in results:
+            size = 1 if squeeze else result.shape[dim]
+            part = _slice(t, value, dim, start, start + size)
+            tensors.append(t.bind(result, reshape(t, part, tuple(result.shape), "squeeze") if squeeze else part))
+            start += size
+        return tuple(tensors)
+
+    return handler
+
+
+def _getitem(t: Trace, input: Tensor, index: Any) -> Any:
+    value = t.values.get(id(input))
+    if value is None:
+        return NotImplemented
+    items = list(index) if isinstance(index, tuple) else [index]
+    if any(isinstance(item, Tensor | list) for item in items):
+        return _gather(t, input, value, items)
+    axes = sum(1 for item in items if item is not None and item is not Ellipsis)
+    if any(item is Ellipsis for item in items):
+        at = next(position for position, item in enumerate(items) if item is Ellipsis)
+        items[at : at + 1] = [slice(None)] * (input.dim() - axes)
+    dim = 0
+    for item in items:
+        if item is None:
+            continue
+        size = input.shape[dim]
+        if isinstance(item, slice):
+            start, stop, step = item.indices(size)
+            if step < 1 or stop <= start:
+                return NotImplemented
+            value = _slice(t, value, dim, start, stop, step)
+        elif isinstance(item, int) and not isinstance(item, bool):
+            start = item % size
+            value = _slice(t, value, dim, start, start + 1)
+        else:
+            return NotImplemented
+        dim += 1
+    result = input[index]
+    return t.bind(result, reshape(t, value, tuple(result.shape), "squeeze"))
+
+
+def _gather(t: Trace, input: Tensor, value: Value, items: list[Any]) -> Any:
+    """Indexing by one tensor or list of numbers, all other axes whole."""
+    lists = [(dim, item) for dim, item in enumerate(items) if not (isinstance(item, slice) and item == slice(None))]
+    if len(lists) != 1 or lists[0][1] is Ellipsis or lists[0][1] is None:
+        return NotImplemented
+    return _index_select(t, input, *lists[0])
+
+
+def _index_select(t: Trace, input: Tensor, dim: int, index: Any) -> Any:
+    """A short list stands in the graph, a table or one whose numbers are not there is stored."""
+    value = t.values.get(id(input))
+    chosen = torch.as_tensor(index)
+    if value is None or id(index) in t.values or chosen.dtype == torch.bool:
+        return NotImplemented
+    dim %= input.dim()
+    if not chosen.is_meta and chosen.dim() == 1 and len(chosen) <= _LISTED:
+        indices = tuple(int(one) % input.shape[dim] for one in chosen.tolist())
+        return t.track(t.step(make(Gather, t.recorder.axis(value, dim), indices), value, function="index", on_map=True))
+    return t.track(t.step(make(Take, dim, tuple(chosen.shape)), value, function="index"))
+
+
+def _repeat(t: Trace, input: Tensor, *sizes: Any) -> Any:
+    """Repeating along axes of size one is spreading over them."""
+    value = t.values.get(id(input))
+    counts = tuple(sizes[0]) if len(sizes) == 1 and not isinstance(sizes[0], int) else sizes
+    padded = (1,) * (len(counts) - input.dim()) + tuple(input.shape)
+    if value is None or any(count != 1 and size != 1 for count, size in zip(counts, padded, strict=True)):
+        return NotImplemented
+    shape = tuple(count * size for count, size in zip(counts, padded, strict=True))
+    whole = reshape(t, value, padded)
+    return t.track(whole if shape == padded else t.step(make(Expand, (-1, *shape[1:])), whole, function="repeat"))
+
+
+def _select(t: Trace, input: Tensor, dim: int, index: int) -> Any:
+    return _getitem(t, input, (*(slice(None),) * (dim % input.dim()), index))
+
+
+def _narrow(t: Trace, input: Tensor, dim: int, start: int, length: int) -> Any:
+    return _getitem(t, input, (*(slice(None),) * (dim % input.dim()), slice(start, start + length)))
+
+
+def _expand(t: Trace, input: Tensor, *sizes: Any) -> Any:
+    value = t.values.get(id(input))
+    if value is None:
+        return NotImplemented
+    result = input.expand(*sizes)
+    shape = tuple(result.shape)
+    if shape == tuple(input.shape):
+        return t.bind(result, value)
+    return t.bind(result, t.step(make(Expand, (-1, *shape[1:])), value, function="expand"))
+
+
+def _expand_as(t: Trace, input: Tensor, other: Tensor) -> Any:
+    return _expand(t, input, *other.shape)
+
+
+def _pad(t: Trace, input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Any:
+    source = t.values.get(id(input))
+    if source is None:
+        return NotImplemented
+    sides = [(0, 0)] * input.dim()
+    for number in range(len(pad) // 2):
+        sides[-1 - number] = (int(pad[2 * number]), int(pad[2 * number + 1]))
+    if source.channels_last:
+        sides = [sides[axis] for axis in CHANNELS_FIRST]
+    if not any(map(any, sides)):
+        return t.track(source)
+    if len(sides) == 4 and sides[:2] == [(0, 0), (0, 0)]:
+        op = make(Pad, (sides[2], sides[3]), mode, float(value or 0))
+        return t.track(t.step(op, source, function="pad", on_map=True))
+    if mode == "constant" and not value:
+        return t.track(_pad_with_zeros(t, source, sides))
+    return NotImplemented
+
+
+def _pad_with_zeros(t: Trace, value: Value, sides: Sequence[tuple[int, int]]) -> Value:
+    """Zeros around any axes, as stored zeros joined to the value; negative sides cut."""
+    for axis, (before, after) in enumerate(sides):
+        shape = list(t.recorder.types[value.name].shape)
+        cut = (max(0, -before), shape[axis] - max(0, -after))
+        if cut != (0, shape[axis]):
+            value = t.step(make(Slice, axis, *cut, 1), value, function="slice", on_map=True)
+        parts = [value]
+        for size, at in ((before, 0), (after, len(parts) + max(0, before))):
+            if size > 0:
+                shape[axis] = size
+                zeros = t.step(make(Constant, tuple(shape), False), function="zeros")
+                parts.insert(min(at, len(parts)), Value(zeros.name, value.channels_last))
+        if len(parts) > 1:
+            value = t.step(make(Concat, axis), *parts, function="pad", on_map=True)
+    return value
+
+
+def _interpolate(t: Trace, input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
+                 align_corners: bool | None = None, recompute_scale_factor: bool | None = None,
+                 antialias: bool = False) -> Any:  # fmt: skip
+    value = t.values.get(id(input))
+    if value is None or input.dim() != 4 or antialias:
+        return NotImplemented
+    if size is None:
+        scales = scale_factor if isinstance(scale_factor, tuple | list) else (scale_factor, scale_factor)
+        size = [int(have * scale) for have, scale in zip(input.shape[2:], scales, strict=True)]
+    size = tuple(map(int, size)) if isinstance(size, tuple | list) else (int(size), int(size))
+    if size == tuple(input.shape[2:]) and mode != "bicubic":
+        return t.track(value)
+    if mode == "area":
+        return t.track(t.step(make(AdaptiveAvgPool2d, size), value, function="interpolate"))
+    op = make(Resize, size, mode, bool(align_corners))
+    return t.track(t.step(op, value, function="interpolate"))
+
+
+def _shuffled(kind: type[Any], function: str) -> Handler:
+    def handler(t: Trace, input: Tensor, factor: int) -> Any:
+        value = t.values.get(id(input))
+        return NotImplemented if value is None else t.track(t.step(make(kind, factor), value, function=function))
+
+    return handler
+
+
+def _channel_shuffle(t: Trace, input: Tensor, groups: int) -> Any:
+    value = t.values.get(id(input))
+    if value is None:
+        return NotImplemented
+    batch, channels, *size = input.shape
+    cut = reshape(t, value, (batch, groups, channels // groups, *size))
+    axes = (0, 2, 1, *range(3, 3 + len(size)))
+    return t.track(reshape(t, t.recorder.permute(cut, axes, name=f"{cut.name}.permute"), tuple(input.shape)))
+
+
+def _roll(t: Trace, input: Tensor, shifts: Any, dims: Any = None) -> Any:
+    value = t.values.get(id(input))
+    if value is None or dims is None:
+        return NotImplemented
+    pairs = zip(shifts, dims, strict=True) if isinstance(dims, tuple | list) else ((shifts, dims),)
+    for shift, dim in pairs:
+        axis = t.recorder.axis(value, dim % input.dim())
+        value = t.step(make(Roll, shift, axis), value, function="roll", on_map=True)
+    return t.track(value)
+
+
+def _same(t: Trace, input: Any, *_: Any, **__: Any) -> Any:
+    """A function that changes nothing of a network in use."""
+    value = t.values.get(id(input))
+    return NotImplemented if value is None else t.track(value)
+
+
+SHAPES: dict[Any, Handler] = {
+    torch.cat: _cat,
+    torch.concat: _cat,
+    torch.concatenate: _cat,
+    torch.stack: _stack,
+    Tensor.__getitem__: _getitem,
+    torch.select: _select,
+    Tensor.select: _select,
+    torch.narrow: _narrow,
+    Tensor.narrow: _narrow,
+    torch.index_select: _index_select,
+    Tensor.index_select: _index_select,
+    Tensor.repeat: _repeat,
+    Tensor.expand: _expand,
+    Tensor.expand_as: _expand_as,
+    torch.split: _parts(torch.split),
+    Tensor.split: _parts(torch.split),
+    torch.chunk: _parts(torch.chunk),
+    Tensor.chunk: _parts(torch.chunk),
+    torch.tensor_split: _parts(torch.tensor_split),
+    torch.unbind: _parts(torch.unbind, squeeze=True),
+    Tensor.unbind: _parts(torch.unbind, squeeze=True),
+    F.pad: _pad,
+    F.interpolate: _interpolate,
+    F.pixel_shuffle: _shuffled(PixelShuffle, "pixel_shuffle"),
+    F.pixel_unshuffle: _shuffled(PixelUnshuffle, "pixel_unshuffle"),
+    F.channel_shuffle: _channel_shuffle,
+    torch.roll: _roll,
+    Tensor.roll: _roll,
+}
+"""The handler of every function that moves, cuts or joins elements."""
+
+for _name in ("reshape", "flatten", "unsqueeze", "squeeze", "unflatten", "view", "view_as", "reshape_as", "ravel"):
+    for _home in (torch, Tensor):
+        if hasattr(_home, _name):
+            SHAPES[getattr(_home, _name)] = _reshaped(getattr(_home, _name), _name)
+for _name, _axes in (
+    ("permute", _permute_axes),
+    ("transpose", _swap_axes),
+    ("swapaxes", _swap_axes),
+    ("swapdims", _swap_axes),
+    ("movedim", _move_axes),
+    ("moveaxis", _move_axes),
+    ("t", _reversed_axes),
+):
+    SHAPES[getattr(torch, _name)] = SHAPES[getattr(Tensor, _name)] = _permuted(_axes, _name)
+for _function in (
+    F.dropout, F.dropout1d, F.dropout2d, F.alpha_dropout, F.feature_alpha_dropout, torch.dropout, torch.clone,
+    torch.detach, Tensor.clone, Tensor.detach, Tensor.contiguous, Tensor.to, Tensor.float, Tensor.half,
+    Tensor.bfloat16, Tensor.double, Tensor.type, Tensor.type_as, Tensor.cpu, Tensor.cuda, Tensor.requires_grad_,
+    Tensor.positive, torch.positive,
+):  # fmt: skip
+    SHAPES[_function] = _same

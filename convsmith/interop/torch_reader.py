@@ -1,0 +1,243 @@
+"""Any torch module as a graph, without running it: its ``forward`` is called once with tensors that have no memory.
+
+A mode sees every torch function that ``forward`` calls. Those about the network's input are answered by our own
+operators, whose shape rules take the place of torch's; nothing is computed, no weight is needed, and the module is
+left exactly as it was: nothing is registered on it or replaced in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import MethodWrapperType
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+from convsmith.errors import ConvsmithError, ModelError, OpError
+from convsmith.interop.reading import Reading, Unknown
+from convsmith.interop.torch_read_attention import ATTENTION
+from convsmith.interop.torch_read_elementwise import ELEMENTWISE
+from convsmith.interop.torch_read_layers import LAYERS
+from convsmith.interop.torch_read_reduce import REDUCE
+from convsmith.interop.torch_read_shapes import SHAPES
+from convsmith.interop.torch_trace import Trace
+from convsmith.ir import TensorType
+from convsmith.ops import Opaque
+
+_HANDLERS: Final[Mapping[Any, Callable[..., Any]]] = {**LAYERS, **ELEMENTWISE, **REDUCE, **SHAPES, **ATTENTION}
+
+_ASKING: Final = frozenset(
+    {
+        "dim", "size", "numel", "nelement", "ndimension", "stride", "is_floating_point", "is_contiguous", "_assert",
+        "__len__", "is_complex", "element_size", "storage_offset", "get_device", "data_ptr", "__hash__", "__repr__",
+        "__format__", "is_tensor", "is_grad_enabled", "result_type", "is_same_size", "__set__",
+    }
+)  # fmt: skip
+"""Functions that ask about a tensor's shape or type and never about its numbers."""
+
+_DECIDING: Final = frozenset(
+    {"__bool__", "item", "tolist", "__int__", "__float__", "__index__", "__contains__", "nonzero", "is_nonzero",
+     "equal", "allclose", "numpy", "__array__", "unique", "masked_select"}
+)  # fmt: skip
+"""Functions whose result depends on numbers, which are not there."""
+
+
+_FRESH: Final = frozenset(
+    {
+        "new_zeros", "new_ones", "new_empty", "new_full", "new_tensor",
+        "zeros_like", "ones_like", "empty_like", "full_like",
+    }
+)  # fmt: skip
+"""Functions that take a tensor only for its type and shape."""
+
+
+class _Decided(Exception):
+    """``forward`` asked for a number."""
+
+
+class _Reader(TorchFunctionMode):
+    """The mode that sees every torch function called while it is on."""
+
+    def __init__(self, trace: Trace, *, run: bool) -> None:
+        super().__init__()
+        self.trace = trace
+        self.run = run
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Answer one call."""
+        if type(func) is MethodWrapperType:  # an attribute such as ``shape``
+            return func(*args)
+        handler = _HANDLERS.get(func)
+        if handler is not None:
+            try:
+                result = handler(self.trace, *args, **kwargs) if kwargs else handler(self.trace, *args)
+            except OpError as error:
+                return self._refused(func, args, kwargs or {}, error)
+            if result is not NotImplemented:
+                return self._performed(func, args, kwargs or {}, result) if self.run else result
+        return self._other(func, args, kwargs or {})
+
+    def _performed(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], stand_in: Any) -> Any:
+        """The real result, standing for the values that the stand-in has."""
+        values = [self.trace.values.get(id(leaf)) for leaf in tree_leaves(stand_in) if isinstance(leaf, Tensor)]
+        result = func(*args, **kwargs)
+        tensors = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        for tensor, value in zip(tensors, values, strict=True):
+            if value is not None:
+                self.trace.bind(tensor, value)
+        return result
+
+    def _refused(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], error: OpError) -> Any:
+        """Our operator cannot take this call: torch neither, or it is one that has no operator."""
+        try:
+            return self._unknown(func, args, kwargs, str(error))
+        except (RuntimeError, ValueError, TypeError) as torch_error:
+            raise ModelError(str(error)) from torch_error
+
+    def _other(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        name = getattr(func, "__name__", str(func))
+        if name in _ASKING or name in _FRESH:
+            return func(*args, **kwargs)
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        if any(id(tensor) in self.trace.values for tensor in tensors):
+            if self.run:
+                return self._unknown(func, args, kwargs)
+            if name in _DECIDING:
+                raise _Decided(name)
+            return self._unknown(func, args, kwargs)
+        return self._constant(func, args, kwargs, tensors, name)
+
+    def _constant(
+        self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], tensors: list[Tensor], name: str
+    ) -> Any:
+        """A call about nothing but parameters, buffers and what was made from them: it is simply made."""
+        trace = self.trace
+        stored = args and (id(args[0]) in trace.params or id(args[0]) in trace.buffers)
+        if stored and ((name.endswith("_") and not name.endswith("__")) or name in ("__setitem__", "__iadd__")):
+            args = (args[0].detach().clone(), *args[1:])  # what is stored stays as it is
+        if any(tensor.is_meta for tensor in tensors) and not all(tensor.is_meta for tensor in tensors):
+            args, kwargs = tree_map(_without_memory, (args, kwargs))
+        result = func(*args, **kwargs)
+        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        if outputs:
+            trace.derive(tensors, outputs)
+        return result
+
+    def _unknown(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], reason: str = "") -> Any:
+        """A call that has no operator: torch's own shape rule answers, and it is noted."""
+        trace = self.trace
+        values = [trace.values[id(leaf)] for leaf in tree_leaves((args, kwargs)) if id(leaf) in trace.values]
+        if not self.run:
+            args, kwargs = tree_map(_without_memory, (args, kwargs))
+        result = func(*args, **kwargs)
+        name = _name_of(func)
+        path, _ = trace.place()
+        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        if outputs:
+            trace.unknown.append(Unknown(name, f"{path or 'forward'}{f' ({reason})' if reason else ''}"))
+        for tensor in outputs:
+            kind = str(tensor.dtype).removeprefix("torch.")
+            op = Opaque(name, tuple(tensor.shape), kind if kind in _DTYPES else "float32")
+            trace.bind(tensor, trace.step(op, *values, function=name.rpartition(".")[2].strip("_")))
+        return result
+
+
+_DTYPES: Final = frozenset({"float64", "float32", "bfloat16", "float16", "int64", "uint8"})
+
+
+def read_module(
+    module: nn.Module, input: tuple[int, int, int] = (3, 224, 224), *, name: str = "", run: bool = False
+) -> Reading:
+    """The graph of ``module`` in evaluation mode, for one image.
+
+    Args:
+        module: Any module of one image.
+        input: (channels, height, width).
+        name: What to call the network; its class, if empty.
+        run: Compute for real, on an image of zeros, for a ``forward`` that decides by numbers.
+
+    Raises:
+        ModelError: If ``forward`` fails on such an image or decides by numbers that are not there.
+    """
+    trace = Trace(module, name or type(module).__name__)
+    type_ = TensorType((1, *input))
+    image = torch.zeros(type_.shape) if run else torch.empty(type_.shape, device="meta")
+    reader = _Reader(trace, run=run)
+    trace.bind(image, trace.recorder.input(type_))
+    with torch.no_grad(), _evaluating(trace.modules), _same_chance():
+        try:
+            with reader:
+                output = module(image)
+        except _Decided as error:
+            rule = f"forward decides by the numbers of a tensor ({error}), which reading does not compute"
+            raise ModelError(rule, where=name, remedy="run it for real with `--run` (run=True)") from error
+        except ConvsmithError:
+            raise
+        except Exception as error:
+            place = name or type(module).__name__
+            raise ModelError(
+                f"forward fails on input {list(type_.shape)}: {_first_line(error)}", where=place
+            ) from error
+    outputs = [trace.values[id(leaf)] for leaf in tree_leaves(_plain(output)) if id(leaf) in trace.values]
+    if not outputs:
+        raise ModelError(
+            "forward must return a tensor that depends on its input",
+            received=type(output).__name__,
+            where=trace.recorder.name,
+        )
+    graph = trace.recorder.graph(*dict.fromkeys(outputs))
+    unused = {home.name: tuple(home.tensor.shape) for key, home in trace.params.items() if key not in trace.used}
+    return Reading(graph, unused=unused, unknown=tuple(trace.unknown), called=trace.called)
+
+
+@contextmanager
+def _evaluating(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Evaluation mode, and the mode of each module back afterwards."""
+    # past torch's own __setattr__, which looks for parameters and takes longer than all the rest
+    training = [attributes for attributes in map(vars, modules) if attributes["training"]]
+    for attributes in training:
+        attributes["training"] = False
+    try:
+        yield
+    finally:
+        for attributes in training:
+            attributes["training"] = True
+
+
+@contextmanager
+def _same_chance() -> Iterator[None]:
+    """Torch's random numbers go on afterwards as if nothing had happened."""
+    state = torch.get_rng_state()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
+
+
+def _without_memory(value: Any) -> Any:
+    if isinstance(value, torch.device):
+        return torch.device("meta")
+    return value.detach().to("meta") if isinstance(value, Tensor) and not value.is_meta else value
+
+
+def _plain(output: Any) -> Any:
+    """Results of classes that only look like containers, as lists."""
+    if isinstance(output, Mapping):
+        return list(output.values())
+    return output
+
+
+def _name_of(func: Any) -> str:
+    name = getattr(func, "__qualname__", None) or getattr(func, "__name__", str(func))
+    return str(name).replace("TensorBase.", "Tensor.").replace("_VariableFunctionsClass.", "torch.")
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"
