@@ -79,7 +79,7 @@ def calibrate(
     start = time.perf_counter()
     timings: list[Timing] = []
     while len(timings) < MIN_TRIALS or time.perf_counter() - start < seconds / _PASSES:
-        progress((time.perf_counter() - start) / seconds)
+        progress(min((time.perf_counter() - start) / seconds, 1 / _PASSES))
         timings += _time_trials(range(len(timings), len(timings) + _TOGETHER), hardware, threads)
     for turn, first in product(range(1, _PASSES), range(0, len(timings), _TOGETHER)):
         progress((turn + first / len(timings)) / _PASSES)
