@@ -272,9 +272,10 @@ def _memory(kernel: Kernel, hardware: Hardware, footprint: int) -> Work:
     beyond = [size * hardware.missing(level, footprint) for level in (1, 2)]
     swept = [sum(type.nbytes * hardware.missing(level, type.nbytes) for type in maps) for level in (1, 2)]
     waited = [part * part / (part + vectors) if part else 0.0 for part in (beyond[0] - beyond[1], beyond[1])]
+    kind = "linear" if isinstance(op, Linear) else "weights"
     amounts = {
-        "weights: near": waited[0],
-        "weights: far": waited[1],
+        f"{kind}: near": waited[0],
+        f"{kind}: far": waited[1],
         "maps: near": swept[0] - swept[1],
         "maps: far": swept[1],
     }

@@ -64,7 +64,9 @@ class Recorder:
         Raises:
             OpError: If the operator cannot take these inputs.
         """
-        inputs = tuple([(self.plain(value) if value.channels_last else value).name for value in values])
+        if len(values) == 1 and not values[0].channels_last:
+            return Value(self._append(op, (values[0].name,), name, shares))
+        inputs = tuple([self.plain(value).name for value in values])
         return Value(self._append(op, inputs, name, shares))
 
     def add_on_map(self, op: Op, *values: Value, name: str, shares: str = "") -> Value:
@@ -73,6 +75,8 @@ class Recorder:
         Raises:
             OpError: If the operator cannot take these inputs.
         """
+        if len(values) == 1:
+            return Value(self._append(op, (values[0].name,), name, shares), values[0].channels_last)
         channels_last = any([value.channels_last for value in values])
         return Value(self._append(op, tuple([value.name for value in values]), name, shares), channels_last)
 

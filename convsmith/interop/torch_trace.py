@@ -108,9 +108,11 @@ class Trace:
     def place(self) -> tuple[str, str]:
         """Path of the module that is running, and what it is, see ``_ran``; empty for one with modules inside."""
         frame: FrameType | None = sys._getframe(1)
+        while frame is not None and frame.f_code.co_name != "__torch_function__":
+            frame = frame.f_back  # our own functions: looking into a frame is slow
         while frame is not None:
             code = frame.f_code
-            if code.co_argcount and code.co_varnames[0] == "self" and code.co_name != "__torch_function__":
+            if code.co_varnames[:1] == ("self",) and code.co_name != "__torch_function__":
                 found = self._paths.get(id(frame.f_locals.get("self")))
                 if found is not None:
                     return found
