@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models as torchvision_models
 
 from convsmith.analysis import cost, receptive_fields
-from convsmith.errors import ConvsmithError
+from convsmith.errors import ConvsmithError, first_line
 from convsmith.interop.canonical import canonical
 from convsmith.interop.reading import Reading
 from convsmith.interop.torch_reader import read_module
@@ -132,11 +132,6 @@ def against_feature_info(name: str, reading: Reading, input: tuple[int, int, int
         if jump != info["reduction"]:
             wrong.append([info["module"], str(jump), info["reduction"]])
     return {"features_checked": checked, "features_wrong": wrong}
-
-
-def first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"
 
 
 def summarise(results: list[dict[str, Any]]) -> None:

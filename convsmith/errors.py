@@ -44,6 +44,12 @@ def _shown(value: object) -> str:
     return text if len(text) <= 200 else f"{text[:197]}..."
 
 
+def first_line(error: BaseException) -> str:
+    """Somebody else's error in one line: its class and the first line of what it says."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
+
+
 class OpError(ConvsmithError):
     """An operator's attribute, or the types it is given, cannot be."""
 

@@ -18,7 +18,6 @@ from convsmith.analysis.receptive import AxisField as AxisField
 from convsmith.analysis.receptive import ReceptiveField as ReceptiveField
 from convsmith.analysis.receptive import receptive_fields as receptive_fields
 from convsmith.analysis.sections import Section as Section
-from convsmith.analysis.sections import section_of as section_of
 from convsmith.analysis.sections import sections as sections
 from convsmith.analysis.sizes import InputSize as InputSize
 from convsmith.analysis.sizes import nearest_sizes as nearest_sizes

@@ -24,7 +24,8 @@ class LayerCost:
     Attributes:
         params: Learned parameters stored under this node; zero where they are another node's.
         activations: Elements of the output of a layer with taps, zero elsewhere (as pycls counts them).
-        bytes_moved: Bytes of its inputs, parameters and output; none for a constant, which its readers read.
+        bytes_moved: Bytes of its inputs, parameters and output, with nothing fused (``memory`` has that); none for a
+            constant, which its readers read.
     """
 
     name: str
@@ -82,14 +83,13 @@ class Cost:
         return sum(layer.params for layer in self.layers)
 
     def totals(self) -> dict[str, int]:
-        """The totals by the names of the ``inspect`` contract."""
+        """The totals by the names of the ``inspect`` contract, but for ``bytes_moved``, which ``memory`` knows."""
         return {
             "params": self.params,
             "macs": self.macs,
             "activations": sum(layer.activations for layer in self.layers),
             "weight_bytes": self.params * WEIGHT_BYTES,
             "peak_activation_bytes": self.peak_activation_bytes,
-            "bytes_moved": sum(layer.bytes_moved for layer in self.layers),
         }
 
 

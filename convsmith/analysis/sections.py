@@ -49,7 +49,7 @@ class Section:
         return {**facts, "jump": [json_number(jump) for jump in self.jump]}
 
 
-def section_of(layer: LayerCost) -> str:
+def _own_section(layer: LayerCost) -> str:
     """Name of the section that a layer of a design belongs to: the first part of its name."""
     return layer.name.split(".", 1)[0]
 
@@ -62,8 +62,8 @@ def sections(cost: Cost, fields: Mapping[str, ReceptiveField] | None = None) -> 
         fields: Its receptive fields, where they are known already.
     """
     fields = receptive_fields(cost.graph) if fields is None else fields
-    if all(_OWN_NAME.fullmatch(section_of(layer)) for layer in cost.layers):
-        named = ((name, tuple(layers)) for name, layers in groupby(cost.layers, section_of))
+    if all(_OWN_NAME.fullmatch(_own_section(layer)) for layer in cost.layers):
+        named = ((name, tuple(layers)) for name, layers in groupby(cost.layers, _own_section))
         return tuple(_section(name, layers, fields) for name, layers in named)
     return tuple(_section(name, layers, fields) for name, layers in _found(cost, fields))
 

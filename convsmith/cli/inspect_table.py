@@ -87,7 +87,7 @@ def about(view: View, convention: str | None, sizes: Sequence[InputSize | None] 
 
 def _totals(view: View, convention: str | None) -> Iterator[str]:
     inspection, memory = view.inspection, view.inspection.memory
-    totals = inspection.cost.totals()
+    totals = inspection.totals
     yield f"parameters   {totals['params']:,} ({format_bytes(totals['weight_bytes'])} as float32)"
     if convention is None:
         yield f"macs         {totals['macs']:,} ({format_count(totals['macs'])})"

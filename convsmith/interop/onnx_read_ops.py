@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from convsmith.interop.common_ops import ADD, DIV, MUL, SUB, Arithmetic, bounded, whole_equation
 from convsmith.interop.onnx_call import Call, Operand, Result, Unsupported, shortest
 from convsmith.interop.onnx_fold import fold
 from convsmith.interop.onnx_read_layers import (
@@ -56,7 +57,6 @@ from convsmith.ops import (
     GELU,
     Add,
     Clip,
-    Div,
     Einsum,
     GlobalAvgPool,
     GlobalMaxPool,
@@ -70,16 +70,15 @@ from convsmith.ops import (
     Pointwise,
     PReLU,
     ReLU,
-    ReLU6,
     Scalar,
     ScaledDotProductAttention,
     Sigmoid,
     SiLU,
     Softmax,
     Softplus,
-    Sub,
     Tanh,
 )
+from convsmith.ops.arithmetic import FUNCTIONS
 
 Read = Callable[[Call], Result]
 
@@ -116,10 +115,7 @@ def _bound(bound: Any) -> float | None:
 
 def clipped(call: Call, low: float | None, high: float | None) -> Value:
     """The first input within bounds, by the name that such an activation has."""
-    if (low, high) == (None, None):
-        return call.value()
-    named: dict[Any, Op] = {(0.0, 6.0): ReLU6(), (0.0, None): ReLU()}
-    return call.pointwise(named.get((low, high)) or Clip(low, high))
+    return call.value() if (low, high) == (None, None) else call.pointwise(bounded(low, high))
 
 
 def _elu(call: Call) -> Value:
@@ -197,8 +193,12 @@ def _number(operand: Operand | None, rank: int) -> float | None:
     return None
 
 
-def _arithmetic(kind: type[Any], right: Callable[[float], Op], left: Callable[[float], Op]) -> Read:
-    """A reader of an operation on two operands, with what it is for a single number on the right or on the left."""
+def _arithmetic(arithmetic: Arithmetic) -> Callable[[Call], Value]:
+    """A reader of an operation on two operands, of which one may be a single number."""
+    kind, right, left = arithmetic
+    assert kind is not None
+    assert right is not None
+    assert left is not None
 
     def combined(call: Call) -> Value:
         first, second = call.inputs
@@ -226,15 +226,7 @@ def _divide(call: Call) -> Value:
     types = call.reader.recorder.types
     if any(isinstance(operand, Value) and types[operand.name].dtype == "int64" for operand in call.inputs):
         raise Unsupported("of whole numbers")
-    return _arithmetic(Div, lambda number: Scalar("mul", 1 / number), lambda number: Scalar("rdiv", number))(call)  # type: ignore[return-value]
-
-
-def _added(number: float) -> Op:
-    return Scalar("add", number)
-
-
-def _multiplied(number: float) -> Op:
-    return Scalar("mul", number)
+    return _arithmetic(DIV)(call)
 
 
 def _power(call: Call) -> Value:
@@ -244,7 +236,7 @@ def _power(call: Call) -> Value:
     return call.pointwise(Scalar("pow", shortest(exponent.item())))
 
 
-def _chain(kind: type[Any]) -> Read:
+def _chain(kind: type[Any]) -> Callable[[Call], Value]:
     """A reader of an operation on any number of operands, two at a time."""
 
     def read(call: Call) -> Value:
@@ -274,19 +266,16 @@ def _extreme(kind: type[Any], bounds: Callable[[float], tuple[float | None, floa
             number = _number(call.operand(1), len(call.shape(first)))
             if number is not None and math.isfinite(number):
                 return clipped(call, *bounds(number))
-        return _chain(kind)(call)  # type: ignore[return-value]
+        return _chain(kind)(call)
 
     return read
 
 
 def _einsum(call: Call) -> Value:
-    equation = call.text("equation", "").replace(" ", "")
+    equation = call.text("equation", "")
     if len(call.inputs) != 2 or "." in equation:
         raise Unsupported(f"{equation!r}")
-    if "->" not in equation:
-        letters = equation.replace(",", "")
-        equation += "->" + "".join(sorted(letter for letter in set(letters) if letters.count(letter) == 1))
-    return call.add(Einsum(equation), call.value(0), call.value(1))
+    return call.add(Einsum(whole_equation(equation)), call.value(0), call.value(1))
 
 
 def _attention(call: Call) -> Value:
@@ -304,13 +293,9 @@ def _known(kind: str) -> Read:
     return lambda call: fold(kind, call) or ()
 
 
-_POINTWISE = (
-    "Exp", "Log", "Sqrt", "Abs", "Neg", "Erf", "Reciprocal", "Sin", "Cos", "Sign", "Softsign", "Floor", "Ceil", "Round",
-)  # fmt: skip
-
 READERS: Mapping[str, Read] = {
-    **{name: _as(Pointwise(name.lower())) for name in _POINTWISE},
-    "Add": _arithmetic(Add, _added, _added),
+    **{name.capitalize(): _as(Pointwise(name)) for name in FUNCTIONS},
+    "Add": _arithmetic(ADD),
     "Attention": _attention,
     "AveragePool": average_pool,
     "BatchNormalization": batch_norm,
@@ -349,7 +334,7 @@ READERS: Mapping[str, Read] = {
     "Mean": _mean,
     "Min": _extreme(Minimum, lambda number: (None, number)),
     "Mish": _as(Mish()),
-    "Mul": _arithmetic(Mul, _multiplied, _multiplied),
+    "Mul": _arithmetic(MUL),
     "PRelu": _prelu,
     "Pad": pad,
     "Pow": _power,
@@ -377,7 +362,7 @@ READERS: Mapping[str, Read] = {
     "SpaceToDepth": space_to_depth,
     "Split": split,
     "Squeeze": squeeze,
-    "Sub": _arithmetic(Sub, lambda number: Scalar("add", -number), lambda number: Scalar("rsub", number)),
+    "Sub": _arithmetic(SUB),
     "Sum": _chain(Add),
     "Swish": _swish,
     "Tanh": _as(Tanh()),

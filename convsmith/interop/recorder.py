@@ -97,10 +97,13 @@ class Recorder:
 
     def unique(self, name: str) -> str:
         """``name``, or ``name_1``, ``name_2``, ... where it is taken."""
-        while name in self.types:
-            count = self._repeats[name] = self._repeats.get(name, 0) + 1
-            name = f"{name}_{count}" if f"{name}_{count}" not in self.types else name
-        return name
+        if name not in self.types:
+            return name
+        count = self._repeats.get(name, 0) + 1
+        while f"{name}_{count}" in self.types:
+            count += 1
+        self._repeats[name] = count
+        return f"{name}_{count}"
 
     def graph(self, *outputs: Value) -> Graph:
         """The finished graph, returning ``outputs``."""

@@ -8,34 +8,28 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # the field's name for it
 
+from convsmith.interop.common_ops import ADD, DIV, MAXIMUM, MINIMUM, MUL, POW, SUB, Arithmetic, bounded
 from convsmith.interop.recorder import Value
 from convsmith.interop.torch_read_layers import Handler
 from convsmith.interop.torch_trace import Trace, make
 from convsmith.ops import (
     ELU,
     GELU,
-    Add,
-    Clip,
-    Div,
     HardSigmoid,
     HardSwish,
     LeakyReLU,
-    Maximum,
-    Minimum,
     Mish,
-    Mul,
     Pointwise,
     PReLU,
     ReLU,
     ReLU6,
-    Scalar,
     Sigmoid,
     SiLU,
     Softmax,
     Softplus,
-    Sub,
     Tanh,
 )
+from convsmith.ops.arithmetic import FUNCTIONS
 
 
 def pointwise(t: Trace, op: Any, input: Tensor, function: str, *, inplace: bool = False) -> Any:
@@ -91,13 +85,7 @@ def _clip(t: Trace, input: Tensor, min: Any = None, max: Any = None, inplace: bo
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         return NotImplemented
     low, high = (None if bound is None else float(bound) for bound in (min, max))
-    if (low, high) == (0.0, 6.0):
-        op = make(ReLU6)
-    elif (low, high) == (0.0, None):
-        op = make(ReLU)
-    else:
-        op = make(Clip, low, high)
-    return pointwise(t, op, input, "clamp", inplace=inplace)
+    return pointwise(t, bounded(low, high), input, "clamp", inplace=inplace)
 
 
 def _clip_inplace(t: Trace, input: Tensor, min: Any = None, max: Any = None) -> Any:
@@ -122,98 +110,68 @@ def _log_softmax(t: Trace, input: Tensor, dim: int | None = None, *_: Any, **__:
 
 
 def _addcmul(t: Trace, input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Any:
-    product = combine(t, Mul, "mul", "mul", tensor1, tensor2)
+    product = combine(t, MUL, "mul", tensor1, tensor2)
     if product is not NotImplemented and value != 1:
-        product = combine(t, Mul, "mul", "mul", product, value)
-    return product if product is NotImplemented else combine(t, Add, "add", "add", input, product)
+        product = combine(t, MUL, "mul", product, value)
+    return product if product is NotImplemented else combine(t, ADD, "add", input, product)
 
 
-def _square(t: Trace, input: Tensor) -> Any:
-    return combine(t, None, "pow", "pow", input, 2)
-
-
-def _binary(kind: type[Any], function: str, scalar: str | None, *, inverse: str = "", inplace: bool = False) -> Handler:
-    """A handler for ``first ? second``.
-
-    Args:
-        kind: The operator of two values.
-        function: What to call it.
-        scalar: The function of ``Scalar`` for a number as the second; None if there is none.
-        inverse: ``negate`` or ``invert`` if the number must be turned first.
-        inplace: Whether the first tensor stands for the result from now on.
-    """
-
+def _binary(arithmetic: Arithmetic, function: str, *, inplace: bool = False) -> Handler:
     def handler(
         t: Trace, input: Any, other: Any, *, alpha: float = 1, rounding_mode: None = None, out: None = None
     ) -> Any:
         if rounding_mode is not None:
             return NotImplemented
         if alpha != 1:
-            other = other * alpha if not isinstance(other, Tensor) else combine(t, None, "mul", "mul", other, alpha)
-        return combine(t, kind, function, scalar, input, other, inverse=inverse, inplace=inplace)
+            other = combine(t, MUL, "mul", other, alpha) if id(other) in t.values else other * alpha
+        return combine(t, arithmetic, function, input, other, inplace=inplace)
 
     return handler
 
 
-def _reflected(kind: type[Any], function: str, scalar: str) -> Handler:
-    """A handler for ``number ? tensor``, which torch calls with the tensor first."""
+def _reflected(arithmetic: Arithmetic, function: str) -> Handler:
+    """A handler for ``other ? tensor``, which torch calls with the tensor first."""
 
     def handler(t: Trace, input: Any, other: Any) -> Any:
-        if isinstance(other, Tensor):
-            return combine(t, kind, function, None, other, input)
-        return combine(t, kind, function, scalar, input, other)
+        return combine(t, arithmetic, function, other, input)
 
     return handler
 
 
-def combine(
-    t: Trace, kind: type[Any] | None, function: str, scalar: str | None, first: Any, second: Any,
-    *, inverse: str = "", inplace: bool = False,
-) -> Any:  # fmt: skip
-    """``first ? second``, whichever of the two is tracked; see ``_binary`` for the arguments."""
-    tracked = t.values.get(id(first)), t.values.get(id(second))
-    if tracked == (None, None):
+def combine(t: Trace, arithmetic: Arithmetic, function: str, first: Any, second: Any, *, inplace: bool = False) -> Any:
+    """``first ? second``, at least one of them tracked; in place, the first stands for the result from now on."""
+    tracked = id(first) in t.values, id(second) in t.values
+    if not any(tracked):
         return NotImplemented
-    number = _number(t, second)
-    if tracked[0] is not None and number is not None and scalar is not None:
-        value = -number if inverse == "negate" else 1 / number if inverse == "invert" and number else number
-        return pointwise(t, make(Scalar, scalar, float(value)), first, function, inplace=inplace)
-    if kind is None:
+    if tracked[0] and arithmetic.right and (number := _number(t, second)) is not None:
+        return pointwise(t, arithmetic.right(number), first, function, inplace=inplace)
+    if not tracked[0] and arithmetic.left and (number := _number(t, first)) is not None:
+        return pointwise(t, arithmetic.left(number), second, function)
+    if arithmetic.kind is None or not (isinstance(first, Tensor) and isinstance(second, Tensor)):
         return NotImplemented
-    if tracked[0] is None and (left := _number(t, first)) is not None:
-        mirrored = {"add": ("add", left), "mul": ("mul", left), "sub": ("rsub", left), "div": ("rdiv", left)}.get(
-            function
-        )
-        return (
-            pointwise(t, make(Scalar, mirrored[0], float(mirrored[1])), second, function)
-            if mirrored
-            else NotImplemented
-        )
-    result = join(t, make(kind), first, second, function)
-    if inplace and result is not None and tracked[0] is not None and t.recorder.shape(result) == tuple(first.shape):
+    result = join(t, make(arithmetic.kind), first, second, function)
+    if inplace and tracked[0] and t.recorder.shape(result) == tuple(first.shape):
         t.values[id(first)] = result
         return first
-    return NotImplemented if result is None else t.track(result)
+    return t.track(result)
 
 
-def join(t: Trace, op: Any, first: Any, second: Any, function: str) -> Value | None:
+def join(t: Trace, op: Any, first: Tensor, second: Tensor, function: str) -> Value:
     """Two tensors, at least one of them tracked, as one step in the layout they share."""
     like = t.values.get(id(first)) or t.values.get(id(second))
     values = t.operand(first, like), t.operand(second, like)
-    if values[0] is None or values[1] is None:
-        return None
     constants = id(first) not in t.values or id(second) not in t.values
     on_map = values[0].channels_last == values[1].channels_last or constants
-    return t.step(op, values[0], values[1], function=function, on_map=on_map)
+    return t.step(op, *values, function=function, on_map=on_map)
 
 
 def _number(t: Trace, operand: Any) -> float | None:
-    """A number, also where it stands in a tensor of one element that is neither learned nor without memory."""
+    """A number, also where it stands in a tensor of no axes that is neither learned nor without memory."""
     if isinstance(operand, int | float):
         return float(operand)
-    if not isinstance(operand, Tensor) or operand.dim() > 0 or operand.is_meta or id(operand) in t.params:
+    if not isinstance(operand, Tensor) or operand.dim() > 0 or operand.is_meta:
         return None
-    return float(operand) if id(operand) not in t.values else None
+    return None if id(operand) in t.params or id(operand) in t.values else float(operand)
 
 
 ELEMENTWISE: dict[Any, Handler] = {
@@ -254,54 +212,34 @@ ELEMENTWISE: dict[Any, Handler] = {
     Tensor.log_softmax: _log_softmax,
     torch.addcmul: _addcmul,
     Tensor.addcmul: _addcmul,
-    torch.square: _square,
-    Tensor.square: _square,
-    torch.pow: _binary(Mul, "pow", "pow"),
-    Tensor.pow: _binary(Mul, "pow", "pow"),
-    Tensor.__pow__: _binary(Mul, "pow", "pow"),
+    torch.pow: _binary(POW, "pow"),
+    Tensor.pow: _binary(POW, "pow"),
+    Tensor.__pow__: _binary(POW, "pow"),
+    torch.maximum: _binary(MAXIMUM, "maximum"),
+    Tensor.maximum: _binary(MAXIMUM, "maximum"),
+    torch.minimum: _binary(MINIMUM, "minimum"),
+    Tensor.minimum: _binary(MINIMUM, "minimum"),
+    Tensor.__radd__: _reflected(ADD, "add"),
+    Tensor.__rsub__: _reflected(SUB, "sub"),
+    torch.rsub: _reflected(SUB, "sub"),
+    Tensor.__rmul__: _reflected(MUL, "mul"),
+    Tensor.__rtruediv__: _reflected(DIV, "div"),
 }
 """The handler of every elementwise function."""
 
-for _name in (
-    "exp",
-    "log",
-    "sqrt",
-    "rsqrt",
-    "abs",
-    "neg",
-    "erf",
-    "reciprocal",
-    "sin",
-    "cos",
-    "sign",
-    "floor",
-    "ceil",
-    "round",
-):
-    ELEMENTWISE[getattr(torch, _name)] = ELEMENTWISE[getattr(Tensor, _name)] = _function(_name)
+for _name in FUNCTIONS:
+    for _home in (torch, Tensor, F):
+        if hasattr(_home, _name):
+            ELEMENTWISE[getattr(_home, _name)] = _function(_name)
     if hasattr(Tensor, f"{_name}_"):
         ELEMENTWISE[getattr(Tensor, f"{_name}_")] = _function(_name, inplace=True)
-ELEMENTWISE[Tensor.__neg__] = _function("neg")
-ELEMENTWISE[Tensor.__abs__] = _function("abs")
-ELEMENTWISE[F.softsign] = _function("softsign")
 
-for _kind, _names, _scalar, _inverse in (
-    (Add, ("add",), "add", ""),
-    (Sub, ("sub", "subtract"), "add", "negate"),
-    (Mul, ("mul", "multiply"), "mul", ""),
-    (Div, ("div", "divide", "true_divide"), "mul", "invert"),
+for _arithmetic, _names in (
+    (ADD, ("add",)),
+    (SUB, ("sub", "subtract")),
+    (MUL, ("mul", "multiply")),
+    (DIV, ("div", "divide", "true_divide")),
 ):
-    for _name in _names:
-        _handler = _binary(_kind, _names[0], _scalar, inverse=_inverse)
-        _replacing = _binary(_kind, _names[0], _scalar, inverse=_inverse, inplace=True)
-        ELEMENTWISE[getattr(torch, _name)] = ELEMENTWISE[getattr(Tensor, _name)] = _handler
-        ELEMENTWISE[getattr(Tensor, f"{_name}_")] = _replacing
-    _dunder = {"div": "truediv"}.get(_names[0], _names[0])
-    ELEMENTWISE[getattr(Tensor, f"__{_dunder}__")] = _binary(_kind, _names[0], _scalar, inverse=_inverse)
-    ELEMENTWISE[getattr(Tensor, f"__i{_dunder}__")] = _binary(_kind, _names[0], _scalar, inverse=_inverse, inplace=True)
-ELEMENTWISE[Tensor.__radd__] = _reflected(Add, "add", "add")
-ELEMENTWISE[Tensor.__rmul__] = _reflected(Mul, "mul", "mul")
-ELEMENTWISE[Tensor.__rsub__] = ELEMENTWISE[torch.rsub] = _reflected(Sub, "sub", "rsub")
-ELEMENTWISE[Tensor.__rdiv__] = ELEMENTWISE[Tensor.__rtruediv__] = _reflected(Div, "div", "rdiv")
-for _kind, _name in ((Maximum, "maximum"), (Minimum, "minimum")):
-    ELEMENTWISE[getattr(torch, _name)] = ELEMENTWISE[getattr(Tensor, _name)] = _binary(_kind, _name, None)
+    for _name in _names:  # +, - and the like call these too
+        ELEMENTWISE[getattr(torch, _name)] = ELEMENTWISE[getattr(Tensor, _name)] = _binary(_arithmetic, _names[0])
+        ELEMENTWISE[getattr(Tensor, f"{_name}_")] = _binary(_arithmetic, _names[0], inplace=True)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # the field's name for it
 
+from convsmith.interop.common_ops import whole_equation
 from convsmith.interop.recorder import Value
 from convsmith.interop.torch_trace import Trace, make
 from convsmith.ops import (
@@ -134,9 +135,9 @@ def _linear(t: Trace, input: Tensor, weight: Tensor, bias: Tensor | None = None)
         return NotImplemented
     if id(weight) in t.buffers and bias is None:  # a fixed matrix, nothing that is learned
         return _matmul(t, input, weight.t())
-    if t.is_composed(bias):  # such as one of three parts, of which only two are learned
+    if bias is not None and t.is_composed(bias):  # such as one of three parts, of which only two are learned
         product = t.values[id(_linear(t, input, weight))]
-        return t.track(t.step(make(Add), product, t.operand(bias, product), function="add", on_map=True))  # type: ignore[arg-type]
+        return t.track(t.step(make(Add), product, t.operand(bias, product), function="add", on_map=True))
     outputs, inputs = weight.shape
     axis = 1 if value.channels_last else -1
     op = make(Linear, inputs, outputs, bias is not None, axis)
@@ -151,9 +152,9 @@ def _batch_norm(t: Trace, input: Tensor, running_mean: Tensor | None, running_va
         return NotImplemented
     kind = BatchNorm2d if input.dim() == 4 else BatchNorm1d
     if weight is not None and bias is None:
-        plain = t.step(make(kind, input.shape[1], eps, 0.1, False), value, function="batch_norm")
+        plain = t.step(make(kind, input.shape[1], eps, momentum, False), value, function="batch_norm")
         return t.track(_scaled(t, plain, weight))
-    op = make(kind, input.shape[1], eps, 0.1, weight is not None)
+    op = make(kind, input.shape[1], eps, momentum, weight is not None)
     if weight is None and running_mean is None:
         return t.track(t.step(op, value, function="batch_norm"))
     return t.layer(op, value, weight, bias, *(() if weight is not None else (running_mean,)))
@@ -202,7 +203,7 @@ def _scaled(t: Trace, value: Value, weight: Tensor) -> Value:
     """A map times one learned number per channel."""
     column = weight.reshape(-1, *(1,) * (t.recorder.types[value.name].rank - 2))
     t.derive([weight], [column])
-    return t.step(make(Mul), value, t.operand(column), function="scale")  # type: ignore[arg-type]
+    return t.step(make(Mul), value, t.operand(column), function="scale")
 
 
 def _instance_norm(t: Trace, input: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None,
@@ -259,30 +260,26 @@ def _adaptive(kind: type[Any], whole: type[Any], function: str) -> Handler:
 def _matmul(t: Trace, input: Tensor, other: Tensor, out: None = None) -> Any:
     if not t.concerns(input, other):
         return NotImplemented
-    first, second = t.operand(input), t.operand(other)
-    if first is None or second is None:
-        return NotImplemented
-    return t.track(t.step(make(MatMul), first, second, function="matmul"))
+    return t.track(t.step(make(MatMul), t.operand(input), t.operand(other), function="matmul"))
 
 
 def _einsum(t: Trace, equation: str, *operands: Any) -> Any:
     tensors = operands[0] if len(operands) == 1 and isinstance(operands[0], list | tuple) else operands
     if not t.concerns(*tensors) or len(tensors) != 2:
         return NotImplemented
-    values = [t.operand(tensor) for tensor in tensors]
-    if None in values or "." in equation:
+    if "." in equation:
         return NotImplemented
-    return t.track(t.step(make(Einsum, equation.replace(" ", "")), *values, function="einsum"))  # type: ignore[arg-type]
+    operator = make(Einsum, whole_equation(equation))
+    return t.track(t.step(operator, *map(t.operand, tensors), function="einsum"))
 
 
 def _attention(
     t: Trace, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, *_: Any, **__: Any
 ) -> Any:
     tensors = (query, key, value) if attn_mask is None else (query, key, value, attn_mask)
-    values = [t.operand(tensor) for tensor in tensors]
-    if not any(id(tensor) in t.values for tensor in tensors) or None in values:
+    if not any(id(tensor) in t.values for tensor in tensors):
         return NotImplemented
-    return t.track(t.step(make(ScaledDotProductAttention), *values, function="attention"))  # type: ignore[arg-type]
+    return t.track(t.step(make(ScaledDotProductAttention), *map(t.operand, tensors), function="attention"))
 
 
 LAYERS: Mapping[Any, Handler] = {

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # the field's name for it
 
+from convsmith.interop.common_ops import MAXIMUM, MINIMUM, Arithmetic
 from convsmith.interop.recorder import Value
-from convsmith.interop.torch_read_elementwise import join, pointwise
+from convsmith.interop.torch_read_elementwise import combine, join, pointwise
 from convsmith.interop.torch_read_layers import Handler
 from convsmith.interop.torch_trace import Trace, make
 from convsmith.ops import Clip, Div, Flatten, GlobalAvgPool, Reduce
@@ -22,32 +23,57 @@ def _mean_of_map(t: Trace, value: Value, *, keepdim: bool) -> Tensor:
 
 
 def _reduce(function: str) -> Handler:
-    def handler(t: Trace, input: Tensor, dim: Any = None, keepdim: bool = False, *, axis: Any = None, dtype: Any = None,
-                unbiased: bool = True, correction: int = 1) -> Any:  # fmt: skip
-        value = t.values.get(id(input))
-        if value is None or isinstance(dim, Tensor):
-            return NotImplemented
-        dim = dim if axis is None else axis
-        rank = input.dim()
-        dims = range(rank) if dim is None else (dim,) if isinstance(dim, int) else dim
-        axes = tuple(sorted(t.recorder.axis(value, one % rank) for one in dims))
-        if function == "mean" and axes == (2, 3) and rank == 4:
-            return _mean_of_map(t, value, keepdim=keepdim)
-        if value.channels_last and not keepdim:
-            value = t.recorder.plain(value)
-            axes = tuple(sorted(one % rank for one in dims))
-        return t.track(t.step(make(Reduce, function, axes, keepdim), value, function=function, on_map=True))
+    def handler(
+        t: Trace, input: Tensor, dim: Any = None, keepdim: bool = False, *, axis: Any = None, dtype: Any = None
+    ) -> Any:
+        return reduce(t, function, input, dim if axis is None else axis, keepdim=keepdim)
 
     return handler
 
 
-def _extreme(function: str) -> Handler:
-    """``max`` and ``min``: over all elements, along an axis (with indices), or of two tensors."""
+def _spread(function: str) -> Handler:
+    """``var`` and ``std``, whose third argument by place is the correction or whether there is one."""
+
+    def handler(
+        t: Trace, input: Tensor, dim: Any = None, unbiased: bool = True, keepdim: bool = False,
+        *, correction: int | None = None,
+    ) -> Any:  # fmt: skip
+        if isinstance(dim, bool):
+            dim, unbiased = None, dim
+        taken_off = int(unbiased) if correction is None else correction
+        return reduce(t, function, input, dim, keepdim=keepdim, correction=taken_off)
+
+    return handler
+
+
+def reduce(
+    t: Trace, function: str, input: Tensor, dim: Any = None, *, keepdim: bool = False, correction: int = 1
+) -> Any:
+    """One number for each place along the axes that are left."""
+    value = t.values.get(id(input))
+    if value is None or isinstance(dim, Tensor):
+        return NotImplemented
+    rank = input.dim()
+    dims = range(rank) if dim is None else (dim,) if isinstance(dim, int) else dim
+    axes = tuple(sorted(t.recorder.axis(value, one % rank) for one in dims))
+    if function == "mean" and axes == (2, 3) and rank == 4:
+        return _mean_of_map(t, value, keepdim=keepdim)
+    if value.channels_last and not keepdim:
+        value = t.recorder.plain(value)
+        axes = tuple(sorted(one % rank for one in dims))
+    op = make(Reduce, function, axes, keepdim, correction)
+    return t.track(t.step(op, value, function=function, on_map=True))
+
+
+def _extreme(function: str, two: Arithmetic) -> Handler:
+    """``max`` and ``min``: over all elements, along an axis (with the indices), or of two tensors."""
 
     def handler(t: Trace, input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
-        if isinstance(dim, Tensor) or id(input) not in t.values or dim is None:
-            return NotImplemented
-        values = _reduce(function)(t, input, dim, keepdim)
+        if isinstance(dim, Tensor):
+            return combine(t, two, function, input, dim)
+        values = reduce(t, function, input, dim, keepdim=keepdim)
+        if dim is None or values is NotImplemented:
+            return values
         indices = torch.empty(tuple(values.shape), dtype=torch.int64, device="meta")
         return getattr(torch.return_types, function)((values, indices))
 
@@ -56,7 +82,7 @@ def _extreme(function: str) -> Handler:
 
 def _norm(t: Trace, input: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False, **_: Any) -> Any:
     function = {2: "l2", 1: "l1", None: "l2", "fro": "l2"}.get(p)
-    return NotImplemented if function is None else _reduce(function)(t, input, dim, keepdim)
+    return NotImplemented if function is None else reduce(t, function, input, dim, keepdim=keepdim)
 
 
 def _vector_norm(t: Trace, input: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, **_: Any) -> Any:
@@ -69,24 +95,25 @@ def _normalize(t: Trace, input: Tensor, p: float = 2.0, dim: int = 1, eps: float
     length = _norm(t, input, p, dim, True)
     if length is NotImplemented:
         return length
-    bounded = pointwise(t, make(Clip, float(eps), None), length, "clamp")
-    quotient = join(t, make(Div), input, bounded, "div")
-    return NotImplemented if quotient is None else t.track(quotient)
+    divisor = pointwise(t, make(Clip, float(eps), None), length, "clamp")
+    return t.track(join(t, make(Div), input, divisor, "div"))
 
 
 REDUCE: dict[Any, Handler] = {
-    torch.max: _extreme("max"),
-    Tensor.max: _extreme("max"),
-    torch.min: _extreme("min"),
-    Tensor.min: _extreme("min"),
+    torch.max: _extreme("max", MAXIMUM),
+    Tensor.max: _extreme("max", MAXIMUM),
+    torch.min: _extreme("min", MINIMUM),
+    Tensor.min: _extreme("min", MINIMUM),
     torch.norm: _norm,
     Tensor.norm: _norm,
     torch.linalg.vector_norm: _vector_norm,
     F.normalize: _normalize,
+    torch.var: _spread("var"),
+    Tensor.var: _spread("var"),
+    torch.std: _spread("std"),
+    Tensor.std: _spread("std"),
 }
 """The handler of every function that sums up elements."""
 
-for _name, _function in (
-    ("mean", "mean"), ("sum", "sum"), ("amax", "max"), ("amin", "min"), ("var", "var"), ("std", "std"),
-):  # fmt: skip
+for _name, _function in (("mean", "mean"), ("sum", "sum"), ("amax", "max"), ("amin", "min")):
     REDUCE[getattr(torch, _name)] = REDUCE[getattr(Tensor, _name)] = _reduce(_function)

@@ -100,7 +100,7 @@ def _cat(t: Trace, tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None 
         return NotImplemented
     rank = t.recorder.types[tracked[0].name].rank
     on_map = len(tracked) == len(tensors) and len({value.channels_last for value in tracked}) == 1
-    values = tracked if on_map else [t.recorder.plain(t.operand(tensor)) for tensor in tensors]  # type: ignore[arg-type]
+    values = tracked if on_map else [t.recorder.plain(t.operand(tensor)) for tensor in tensors]
     axis = t.recorder.axis(values[0], dim % rank)
     if len(values) == 1:
         return t.track(values[0])
@@ -115,7 +115,7 @@ def _stack(t: Trace, tensors: Sequence[Tensor], dim: int = 0) -> Any:
     for tensor in tensors:
         shape = list(tensor.shape)
         shape.insert(dim % rank, 1)
-        parts.append(t.bind(tensor.detach().reshape(shape), reshape(t, t.operand(tensor), tuple(shape))))  # type: ignore[arg-type]
+        parts.append(t.bind(tensor.detach().reshape(shape), reshape(t, t.operand(tensor), tuple(shape))))
     return _cat(t, parts, dim)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from convsmith.errors import ConvsmithError, ModelError, OpError
+from convsmith.errors import ConvsmithError, ModelError, OpError, first_line
 from convsmith.interop.reading import Reading, Unknown
 from convsmith.interop.torch_read_attention import ATTENTION
 from convsmith.interop.torch_read_elementwise import ELEMENTWISE
@@ -26,6 +26,7 @@ from convsmith.interop.torch_read_reduce import REDUCE
 from convsmith.interop.torch_read_shapes import SHAPES
 from convsmith.interop.torch_trace import Trace
 from convsmith.ir import TensorType
+from convsmith.ir.types import ITEM_BYTES
 from convsmith.ops import Opaque
 
 _HANDLERS: Final[Mapping[Any, Callable[..., Any]]] = {**LAYERS, **ELEMENTWISE, **REDUCE, **SHAPES, **ATTENTION}
@@ -66,6 +67,7 @@ class _Reader(TorchFunctionMode):
         super().__init__()
         self.trace = trace
         self.run = run
+        self._truths: dict[int, Tensor] = {}  # results of comparisons: they decide, and are no values of the graph
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -85,9 +87,9 @@ class _Reader(TorchFunctionMode):
 
     def _performed(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], stand_in: Any) -> Any:
         """The real result, standing for the values that the stand-in has."""
-        values = [self.trace.values.get(id(leaf)) for leaf in tree_leaves(stand_in) if isinstance(leaf, Tensor)]
+        values = [self.trace.values.get(id(leaf)) for leaf in _tensors(stand_in)]
         result = func(*args, **kwargs)
-        tensors = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        tensors = _tensors(result)
         for tensor, value in zip(tensors, values, strict=True):
             if value is not None:
                 self.trace.bind(tensor, value)
@@ -104,14 +106,16 @@ class _Reader(TorchFunctionMode):
         name = getattr(func, "__name__", str(func))
         if name in _ASKING or name in _FRESH:
             return func(*args, **kwargs)
-        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        tensors = _tensors((args, kwargs))
+        if name in _DECIDING and not self.run and any(map(self._depends, tensors)):
+            raise _Decided(name)
         if any(id(tensor) in self.trace.values for tensor in tensors):
-            if self.run:
-                return self._unknown(func, args, kwargs)
-            if name in _DECIDING:
-                raise _Decided(name)
             return self._unknown(func, args, kwargs)
         return self._constant(func, args, kwargs, tensors, name)
+
+    def _depends(self, tensor: Tensor) -> bool:
+        """Whether a tensor depends on the network's input."""
+        return id(tensor) in self.trace.values or id(tensor) in self._truths
 
     def _constant(
         self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], tensors: list[Tensor], name: str
@@ -124,7 +128,7 @@ class _Reader(TorchFunctionMode):
         if any(tensor.is_meta for tensor in tensors) and not all(tensor.is_meta for tensor in tensors):
             args, kwargs = tree_map(_without_memory, (args, kwargs))
         result = func(*args, **kwargs)
-        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        outputs = _tensors(result)
         if outputs:
             trace.derive(tensors, outputs)
         return result
@@ -136,19 +140,18 @@ class _Reader(TorchFunctionMode):
         if not self.run:
             args, kwargs = tree_map(_without_memory, (args, kwargs))
         result = func(*args, **kwargs)
+        outputs = _tensors(result)
+        if all(tensor.dtype is torch.bool for tensor in outputs):
+            self._truths |= {id(tensor): tensor for tensor in outputs}
+            return result
         name = _name_of(func)
         path, _ = trace.place()
-        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
-        if outputs:
-            trace.unknown.append(Unknown(name, f"{path or 'forward'}{f' ({reason})' if reason else ''}"))
+        trace.unknown.append(Unknown(name, f"{path or 'forward'}{f' ({reason})' if reason else ''}"))
         for tensor in outputs:
             kind = str(tensor.dtype).removeprefix("torch.")
-            op = Opaque(name, tuple(tensor.shape), kind if kind in _DTYPES else "float32")
+            op = Opaque(name, tuple(tensor.shape), kind if kind in ITEM_BYTES else "float32")
             trace.bind(tensor, trace.step(op, *values, function=name.rpartition(".")[2].strip("_")))
         return result
-
-
-_DTYPES: Final = frozenset({"float64", "float32", "bfloat16", "float16", "int64", "uint8"})
 
 
 def read_module(
@@ -165,6 +168,9 @@ def read_module(
     Raises:
         ModelError: If ``forward`` fails on such an image or decides by numbers that are not there.
     """
+    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
+        rule = "a scripted module runs outside Python, where its steps cannot be seen"
+        raise ModelError(rule, where=name, remedy="give the module that it was made from, or export it to ONNX")
     trace = Trace(module, name or type(module).__name__)
     type_ = TensorType((1, *input))
     image = torch.zeros(type_.shape) if run else torch.empty(type_.shape, device="meta")
@@ -176,14 +182,14 @@ def read_module(
                 output = module(image)
         except _Decided as error:
             rule = f"forward decides by the numbers of a tensor ({error}), which reading does not compute"
-            raise ModelError(rule, where=name, remedy="run it for real with `--run` (run=True)") from error
+            raise ModelError(
+                rule, where=trace.recorder.name, remedy="run it for real with `--run` (run=True)"
+            ) from error
         except ConvsmithError:
             raise
         except Exception as error:
-            place = name or type(module).__name__
-            raise ModelError(
-                f"forward fails on input {list(type_.shape)}: {_first_line(error)}", where=place
-            ) from error
+            rule = f"forward fails on input {list(type_.shape)}: {first_line(error)}"
+            raise ModelError(rule, where=trace.recorder.name) from error
     outputs = [trace.values[id(leaf)] for leaf in tree_leaves(_plain(output)) if id(leaf) in trace.values]
     if not outputs:
         raise ModelError(
@@ -200,7 +206,7 @@ def read_module(
 def _evaluating(modules: Iterable[nn.Module]) -> Iterator[None]:
     """Evaluation mode, and the mode of each module back afterwards."""
     # past torch's own __setattr__, which looks for parameters and takes longer than all the rest
-    training = [attributes for attributes in map(vars, modules) if attributes["training"]]
+    training = [attributes for attributes in map(vars, modules) if attributes.get("training")]
     for attributes in training:
         attributes["training"] = False
     try:
@@ -220,6 +226,10 @@ def _same_chance() -> Iterator[None]:
         torch.set_rng_state(state)
 
 
+def _tensors(value: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
+
+
 def _without_memory(value: Any) -> Any:
     if isinstance(value, torch.device):
         return torch.device("meta")
@@ -236,8 +246,3 @@ def _plain(output: Any) -> Any:
 def _name_of(func: Any) -> str:
     name = getattr(func, "__qualname__", None) or getattr(func, "__name__", str(func))
     return str(name).replace("TensorBase.", "Tensor.").replace("_VariableFunctionsClass.", "torch.")
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"

@@ -161,7 +161,7 @@ class Trace:
 
     def is_composed(self, tensor: Tensor | None) -> bool:
         """Whether a tensor was made from several parameters, or from one of another size."""
-        return id(tensor) in self._sources and self._source_of(tensor) is None  # type: ignore[arg-type]
+        return tensor is not None and id(tensor) in self._sources and self._source_of(tensor) is None
 
     def derive(self, inputs: list[Tensor], outputs: list[Tensor]) -> None:
         """Remember from which parameters untracked tensors were made."""
@@ -172,10 +172,10 @@ class Trace:
                     self._sources[id(tensor)] = sources
                     self._kept.append(tensor)
 
-    def operand(self, tensor: Any, like: Value | None = None) -> Value | None:
-        """A tensor as a value: its own if it is tracked, else a constant in the layout of ``like``; None if neither."""
+    def operand(self, tensor: Tensor, like: Value | None = None) -> Value:
+        """A tensor as a value: its own if it is tracked, else a constant in the layout of ``like``."""
         value = self.values.get(id(tensor))
-        if value is not None or not isinstance(tensor, Tensor):
+        if value is not None:
             return value
         shape = tuple(tensor.shape)
         if like is not None and like.channels_last and 0 < len(shape) <= 4:

@@ -52,9 +52,7 @@ class Comparison:
     @property
     def totals(self) -> dict[str, Pair]:
         """Every total of the ``inspect`` contract."""
-        before, after = (
-            {**one.cost.totals(), "bytes_moved": one.memory.bytes_moved} for one in (self.before, self.after)
-        )
+        before, after = self.before.totals, self.after.totals
         return {name: (before[name], after[name]) for name in before}
 
     @property

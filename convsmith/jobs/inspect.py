@@ -79,6 +79,11 @@ class Inspection:
         """Bytes held and moved."""
         return memory(self.graph)
 
+    @property
+    def totals(self) -> dict[str, int]:
+        """The totals of the contract."""
+        return {**self.cost.totals(), "bytes_moved": self.memory.bytes_moved}
+
     @cached_property
     def conventions(self) -> Mapping[str, int]:
         """The total as each tool of the field states it."""
@@ -113,7 +118,7 @@ class Inspection:
             "schema": SCHEMA,
             "model": self.graph.name,
             "input": list(self.graph.inputs[0][1].shape),
-            "totals": {**self.cost.totals(), "bytes_moved": self.memory.bytes_moved},
+            "totals": self.totals,
             "conventions": dict(self.conventions),
             "memory": self.memory.to_dict(),
             "waste": {

@@ -17,7 +17,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from convsmith.errors import ModelError
+from convsmith.errors import ModelError, first_line
 from convsmith.interop.reading import Reading
 from convsmith.interop.torch_reader import read_module
 
@@ -107,8 +107,8 @@ def _called(factory: Any, where: str) -> Any:
     try:
         return factory()
     except Exception as error:
-        rule = f"the factory fails when it is called without arguments: {type(error).__name__}: {error}"
-        raise ModelError(rule.splitlines()[0], where=where) from error
+        rule = f"the factory fails when it is called without arguments: {first_line(error)}"
+        raise ModelError(rule, where=where) from error
 
 
 def _package(name: str, where: str) -> ModuleType:
@@ -119,7 +119,7 @@ def _package(name: str, where: str) -> ModuleType:
         remedy = f"install {top}, or run where it can be imported from"
         raise ModelError(f"cannot import {name}: {error}", where=where, remedy=remedy) from error
     except Exception as error:  # anything can happen in somebody's module
-        raise ModelError(f"importing {name} fails: {type(error).__name__}: {error}", where=where) from error
+        raise ModelError(f"importing {name} fails: {first_line(error)}", where=where) from error
 
 
 def _check_name(name: str, names: list[str], package: str) -> None:

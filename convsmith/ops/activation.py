@@ -13,8 +13,8 @@ from convsmith.ops.pairs import check_axis, check_number, check_positive
 _MAP, _ROW = (TensorType((2, 3, 4, 5)),), (TensorType((1, 6)),)
 
 
-class _Activation(Op):
-    """What all activations share: the shape stays and every element passes once."""
+class Activation(Op):
+    """What functions of single elements share: the shape stays and every element passes once."""
 
     def infer(self, *types: TensorType) -> TensorType:
         self.check_inputs(types)
@@ -37,7 +37,7 @@ class _Activation(Op):
 
 @final
 @dataclass(frozen=True)
-class ReLU(_Activation):
+class ReLU(Activation):
     """``max(x, 0)``."""
 
     def to_torch(self) -> Any:
@@ -48,7 +48,7 @@ class ReLU(_Activation):
 
 @final
 @dataclass(frozen=True)
-class ReLU6(_Activation):
+class ReLU6(Activation):
     """``min(max(x, 0), 6)``."""
 
     def to_torch(self) -> Any:
@@ -59,7 +59,7 @@ class ReLU6(_Activation):
 
 @final
 @dataclass(frozen=True)
-class SiLU(_Activation):
+class SiLU(Activation):
     """``x * sigmoid(x)``, also called swish."""
 
     def to_torch(self) -> Any:
@@ -70,7 +70,7 @@ class SiLU(_Activation):
 
 @final
 @dataclass(frozen=True)
-class HardSwish(_Activation):
+class HardSwish(Activation):
     """``x * min(max(x + 3, 0), 6) / 6`` (Howard et al., "Searching for MobileNetV3", 2019)."""
 
     def to_torch(self) -> Any:
@@ -81,7 +81,7 @@ class HardSwish(_Activation):
 
 @final
 @dataclass(frozen=True)
-class Sigmoid(_Activation):
+class Sigmoid(Activation):
     """``1 / (1 + exp(-x))``."""
 
     def to_torch(self) -> Any:
@@ -92,7 +92,7 @@ class Sigmoid(_Activation):
 
 @final
 @dataclass(frozen=True)
-class HardSigmoid(_Activation):
+class HardSigmoid(Activation):
     """``min(max(x + 3, 0), 6) / 6``."""
 
     def to_torch(self) -> Any:
@@ -103,7 +103,7 @@ class HardSigmoid(_Activation):
 
 @final
 @dataclass(frozen=True)
-class Tanh(_Activation):
+class Tanh(Activation):
     """Hyperbolic tangent."""
 
     def to_torch(self) -> Any:
@@ -114,7 +114,7 @@ class Tanh(_Activation):
 
 @final
 @dataclass(frozen=True)
-class Mish(_Activation):
+class Mish(Activation):
     """``x * tanh(log(1 + exp(x)))`` (Misra, 2019)."""
 
     def to_torch(self) -> Any:
@@ -125,7 +125,7 @@ class Mish(_Activation):
 
 @final
 @dataclass(frozen=True)
-class Softplus(_Activation):
+class Softplus(Activation):
     """``log(1 + exp(x))``."""
 
     def to_torch(self) -> Any:
@@ -136,7 +136,7 @@ class Softplus(_Activation):
 
 @final
 @dataclass(frozen=True)
-class GELU(_Activation):
+class GELU(Activation):
     """``x * Phi(x)`` with the normal distribution (Hendrycks and Gimpel, 2016).
 
     Attributes:
@@ -165,7 +165,7 @@ class GELU(_Activation):
 
 @final
 @dataclass(frozen=True)
-class LeakyReLU(_Activation):
+class LeakyReLU(Activation):
     """``x`` where it is positive, ``negative_slope * x`` elsewhere (Maas et al., 2013)."""
 
     negative_slope: float = 0.01
@@ -189,7 +189,7 @@ class LeakyReLU(_Activation):
 
 @final
 @dataclass(frozen=True)
-class ELU(_Activation):
+class ELU(Activation):
     """``x`` where it is positive, ``alpha * (exp(x) - 1)`` elsewhere (Clevert et al., 2016)."""
 
     alpha: float = 1.0
@@ -213,7 +213,7 @@ class ELU(_Activation):
 
 @final
 @dataclass(frozen=True)
-class PReLU(_Activation):
+class PReLU(Activation):
     """A leaky ReLU whose slope is learned: one for all, or one per channel (He et al., 2015)."""
 
     num_parameters: int = 1
@@ -252,7 +252,7 @@ class PReLU(_Activation):
 
 @final
 @dataclass(frozen=True)
-class Clip(_Activation):
+class Clip(Activation):
     """``min(max(x, low), high)``, where either bound may be missing."""
 
     low: float | None
@@ -290,7 +290,7 @@ class Clip(_Activation):
 
 @final
 @dataclass(frozen=True)
-class Softmax(_Activation):
+class Softmax(Activation):
     """Probabilities along an axis, by default over the channels."""
 
     axis: int = 1

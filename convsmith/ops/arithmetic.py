@@ -7,34 +7,26 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from convsmith.ir import AxisRead, BadSample, Op, Sample, TensorType, Terms, Window
+from convsmith.ops.activation import Activation
 from convsmith.ops.pairs import check_number
 
-_POINTWISE = (
+FUNCTIONS = (
     "exp", "log", "sqrt", "rsqrt", "abs", "neg", "erf", "reciprocal",
     "sin", "cos", "square", "sign", "softsign", "floor", "ceil", "round",
 )  # fmt: skip
+"""Functions of one number that ``Pointwise`` knows, by the names that torch gives them."""
 _SCALAR = ("add", "mul", "pow", "rsub", "rdiv")
 
 
 @final
 @dataclass(frozen=True)
-class Pointwise(Op):
+class Pointwise(Activation):
     """A function of every element, by the name that torch gives it."""
 
     function: str
 
     def __post_init__(self) -> None:
-        self.require(self.function in _POINTWISE, f"must be one of {', '.join(_POINTWISE)}", "function", self.function)
-
-    def infer(self, *types: TensorType) -> TensorType:
-        self.check_inputs(types)
-        return types[0]
-
-    def terms(self, *types: TensorType) -> Terms:
-        return Terms(activation=types[0].numel)
-
-    def window(self, *types: TensorType) -> tuple[AxisRead, AxisRead]:
-        return (Window(), Window())
+        self.require(self.function in FUNCTIONS, f"must be one of {', '.join(FUNCTIONS)}", "function", self.function)
 
     def matrix(self, type: TensorType, weights: Mapping[str, Any]) -> Any | None:
         from convsmith.ops import sparse
@@ -50,7 +42,7 @@ class Pointwise(Op):
 
     @classmethod
     def samples(cls) -> tuple[Sample, ...]:
-        return tuple(Sample(cls(function), (TensorType((2, 3, 4, 5)),)) for function in _POINTWISE)
+        return tuple(Sample(cls(function), (TensorType((2, 3, 4, 5)),)) for function in FUNCTIONS)
 
     @classmethod
     def bad_samples(cls) -> tuple[BadSample, ...]:

@@ -353,4 +353,49 @@ def test_a_forward_that_decides_by_numbers_says_so_and_can_be_run():
         read_module(Deciding(), SMALL)
     reading = read_module(Deciding(), SMALL, run=True)
     assert ops(reading)[-1] == "Sigmoid"
+    assert not reading.unknown
     assert cost(reading.graph).macs == macs_of_torch(nn.Conv2d(3, 4, 3), SMALL)
+
+
+class Sums(nn.Module):
+    """Arithmetic in every spelling, on an input of zeros, so that a wrong operator gives another number."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = (2 - x) * 3 + x / 4 - 0.5 + torch.full((), 0.25)
+        x = torch.add(x, x, alpha=2) + 1 / (x + 1) + x**2
+        x = torch.maximum(x, 0.1 * x) + x.max() + torch.max(x, x.min(dim=1, keepdim=True).values)
+        x = x + x.std(1, False, True) + x.var(dim=1, keepdim=True) + torch.einsum("bchw,bchw->bchw", x, x)
+        x -= F.normalize(x)
+        return x.clamp(0, 6)
+
+
+def test_arithmetic_is_what_torch_computes():
+    graph = read_module(Sums(), (3, 4, 4)).graph
+    image = torch.rand(1, 3, 4, 4, dtype=torch.float64)
+    assert torch.allclose(build(graph).double().eval()(image), Sums()(image), rtol=1e-6)
+
+
+def test_an_exponent_per_element_is_not_mistaken_for_a_product():
+    class Powers(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.relu() ** x
+
+    assert [one.function for one in read_module(Powers(), SMALL).unknown] == ["Tensor.pow"]
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+def test_a_scripted_module_is_refused_in_one_line():
+    with pytest.raises(ModelError, match=r"a scripted module runs outside Python.*export it to ONNX"):
+        read_module(nn.Sequential(torch.jit.script(nn.Conv2d(3, 4, 3))), SMALL)
+
+
+def test_an_equation_without_an_arrow_is_read_as_torch_reads_it():
+    class Implicit(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mix = nn.Parameter(torch.randn(3, 6))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.einsum("bchw,cz", x, self.mix)
+
+    assert cost(read_and_check(Implicit()).graph).macs == 3 * 6 * 32 * 32
