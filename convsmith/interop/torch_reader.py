@@ -199,7 +199,10 @@ def read_module(
         )
     graph = trace.recorder.graph(*dict.fromkeys(outputs))
     unused = {home.name: tuple(home.tensor.shape) for key, home in trace.params.items() if key not in trace.used}
-    return Reading(graph, unused=unused, unknown=tuple(trace.unknown), called=trace.called)
+    warnings = ("run on an image of zeros: where the network decides by numbers, another image may go another way",)
+    return Reading(
+        graph, unused=unused, unknown=tuple(trace.unknown), called=trace.called, warnings=warnings if run else ()
+    )
 
 
 @contextmanager

@@ -354,6 +354,7 @@ def test_a_forward_that_decides_by_numbers_says_so_and_can_be_run():
     reading = read_module(Deciding(), SMALL, run=True)
     assert ops(reading)[-1] == "Sigmoid"
     assert not reading.unknown
+    assert "image of zeros" in reading.warnings[0]
     assert cost(reading.graph).macs == macs_of_torch(nn.Conv2d(3, 4, 3), SMALL)
 
 
