@@ -9,9 +9,7 @@ environment, with the source tree on PYTHONPATH, which `make bench-peers` does:
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import io
 import logging
 import sys
 import time
@@ -21,70 +19,33 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-import calflops
-import fvcore.nn
 import harness
-import ptflops
-import thop
 import timm
+import tools
 import torch
-import torchinfo
+from tools import Shape
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 import convsmith
+from convsmith.errors import first_line
 
-NETWORKS = (
-    "resnet50 mobilenetv2_100 efficientnet_b0 convnext_tiny ghostnetv2_100 densenet121 regnety_016 vgg16 "
-    "vit_tiny_patch16_224"
-).split()
 SIZES = (224, 512, 1024)
 REPEATS = 5
 GOAL = 10
-PACKAGES = ("torch", "timm", "fvcore", "thop", "ptflops", "torchinfo", "calflops")
 
 
 def ours(module: nn.Module, size: int) -> int:
     return convsmith.inspect(module, input=(3, size, size)).cost.totals()["macs"]
 
 
-def flop_counter(module: nn.Module, size: int, device: str = "cpu") -> int:
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        module(torch.empty(1, 3, size, size, device=device))
-    return counter.get_total_flops()
-
-
-def fvcore_count(module: nn.Module, size: int) -> int:
-    analysis = fvcore.nn.FlopCountAnalysis(module, torch.empty(1, 3, size, size))
-    return analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total()
-
-
-def thop_count(module: nn.Module, size: int) -> int:
-    return thop.profile(module, (torch.empty(1, 3, size, size),), verbose=False)[0]
-
-
-def ptflops_count(module: nn.Module, size: int) -> int:
-    shape = (3, size, size)
-    return ptflops.get_model_complexity_info(module, shape, as_strings=False, print_per_layer_stat=False)[0]
-
-
-def torchinfo_count(module: nn.Module, size: int) -> int:
-    return torchinfo.summary(module, (1, 3, size, size), verbose=0).total_mult_adds
-
-
-def calflops_count(module: nn.Module, size: int) -> int:
-    quiet = {"output_as_string": False, "print_results": False, "print_detailed": False}
-    return calflops.calculate_flops(module, (1, 3, size, size), **quiet)[0]
-
-
-PEERS: dict[str, Callable[[nn.Module, int], Any]] = {
-    "torchinfo": torchinfo_count,
-    "fvcore": fvcore_count,
-    "ptflops": ptflops_count,
-    "thop": thop_count,
-    "FlopCounterMode": flop_counter,
-    "FlopCounterMode on meta": partial(flop_counter, device="meta"),
-    "calflops": calflops_count,
+PEERS: dict[str, Callable[[nn.Module, Shape], Any]] = {
+    "torchinfo": tools.by_torchinfo,
+    "fvcore": tools.by_fvcore,
+    "ptflops": tools.by_ptflops,
+    "thop": tools.by_thop,
+    "FlopCounterMode": tools.by_torch,
+    "FlopCounterMode on meta": partial(tools.by_torch, device="meta"),
+    "calflops": tools.by_calflops,
 }
 
 
@@ -94,9 +55,9 @@ def measure(name: str) -> dict[str, Any]:
     tasks = {"convsmith": partial(ours, module, SIZES[0])}
     for tool, count in PEERS.items():
         own = copy.deepcopy(module)
-        tasks[tool] = partial(count, own.to("meta") if tool.endswith("meta") else own, SIZES[0])
+        tasks[tool] = partial(count, own.to("meta") if tool.endswith("meta") else own, (3, SIZES[0], SIZES[0]))
     first, failed = first_calls(tasks)
-    times = harness.interleaved({tool: quiet(tasks[tool]) for tool in first}, REPEATS)
+    times = harness.interleaved({tool: tools.silence()(tasks[tool]) for tool in first}, REPEATS)
     fastest = min((tool for tool in times if tool in PEERS), key=lambda tool: times[tool]["median"])
     row: dict[str, Any] = {"network": name, "fastest_peer": fastest, "failed": failed, "times": times, "first": first}
     if "convsmith" in times:
@@ -114,9 +75,10 @@ def first_calls(tasks: dict[str, Callable[[], Any]]) -> tuple[dict[str, float], 
     for tool, task in tasks.items():
         start = time.perf_counter()
         try:
-            found = quiet(task)()
+            with tools.silence():
+                found = task()
         except Exception as error:
-            failed[tool] = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            failed[tool] = first_line(error)
             continue
         first[tool] = time.perf_counter() - start
         if found is None:
@@ -132,27 +94,17 @@ def by_size(module: nn.Module) -> dict[str, Any]:
     return {**harness.interleaved({size: tasks[size] for size in first}, REPEATS), **failed}
 
 
-def quiet(task: Callable[[], Any]) -> Callable[[], Any]:
-    """The task with what it prints thrown away."""
-
-    def run() -> Any:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            return task()
-
-    return run
-
-
 def main() -> None:
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
-    networks = sys.argv[1:] or NETWORKS
+    networks = sys.argv[1:] or tools.NETWORKS
     ours(nn.Conv2d(3, 3, 1), SIZES[0])  # imports
     rows = [measure(name) for name in networks]
     harness.write(
         "inspector",
         {
             "unit": "seconds",
-            "tools": {name: version(name) for name in PACKAGES},
+            "tools": {name: version(name) for name in tools.PACKAGES},
             "threads": torch.get_num_threads(),
             "goals": {"times faster than the fastest peer": GOAL},
             "least_times_faster": min(row.get("times_faster", 0) for row in rows),

@@ -21,17 +21,19 @@ from typing import Any
 
 import harness
 import numpy as np
-import onnx
-import onnxruntime
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from convsmith.analysis import cost
 from convsmith.errors import ConvsmithError
 from convsmith.interop.onnx_reader import read_onnx
+from convsmith.interop.onnx_source import open_source
 from convsmith.interop.reading import Reading
 from convsmith.interop.torch_module import build
 from convsmith.interop.weights import load_weights
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.interop.helpers import by_runtime
 
 GOAL = 1e-5
 REPEATS = 5
@@ -57,20 +59,14 @@ def distance(got: Any, want: Any) -> dict[str, float]:
     }
 
 
-def by_runtime(path: Path, image: Any, *, optimised: bool) -> Any:
-    levels, options = onnxruntime.GraphOptimizationLevel, onnxruntime.SessionOptions()
-    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimised else levels.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return session.run(None, {session.get_inputs()[0].name: image})[0]
-
-
 def disagreement(path: Path, reading: Reading) -> dict[str, Any]:
     """The rebuilt network, in single and in double precision, and onnxruntime itself, against onnxruntime."""
     ((_, type),) = reading.graph.inputs
     image = page(*type.shape[1:])
-    want = by_runtime(path, image, optimised=False)
+    want = by_runtime(path, [image])[0]
     module = build(reading.graph).eval()
-    load_weights(module, reading.weights or {})
+    assert reading.weights is not None
+    load_weights(module, reading.weights)
     with torch.no_grad():
         single = module(torch.from_numpy(image)).numpy()
         double = module.double()(torch.from_numpy(image).double()).numpy()
@@ -78,15 +74,16 @@ def disagreement(path: Path, reading: Reading) -> dict[str, Any]:
         "largest_output": float(np.abs(want).max()),
         "single": distance(single, want),
         "double": distance(double, want),
-        "onnxruntime": distance(by_runtime(path, image, optimised=True), want),
+        "onnxruntime": distance(by_runtime(path, [image], optimised=True)[0], want),
     }
 
 
 def measure(path: Path, sizes: dict[str, tuple[int, int, int]]) -> dict[str, Any]:
     size = next((size for name, size in sizes.items() if name in path.name), None)
-    model = onnx.load(path)
-    row: dict[str, Any] = {"file": path.name, "opset": model.opset_import[0].version, "nodes": len(model.graph.node)}
+    row: dict[str, Any] = {"file": path.name}
     try:
+        source = open_source(path)
+        row |= {"opset": source.opset, "nodes": len(source.model.graph.node)}
         reading = read_onnx(path, input=size)
     except ConvsmithError as error:
         return {**row, "refused": str(error)}

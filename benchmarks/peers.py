@@ -8,49 +8,36 @@ with the source tree on PYTHONPATH, which `make bench-peers` does:
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import io
 import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-import calflops
-import fvcore.nn
 import harness
-import ptflops
-import thop
 import timm
+import tools
 import torch
 import torch.nn.functional as F  # the field's name for it
-import torchinfo
 import torchvision
+from tools import Shape
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from convsmith.design import lower, zoo
 from convsmith.interop.conventions import quoted, totals
 from convsmith.interop.torch_module import build
 from convsmith.interop.torch_reader import read_module
 
-Shape = tuple[int, int, int]
-
 IMAGE: Shape = (3, 224, 224)
 SMALL: Shape = (8, 12, 10)
-PACKAGES = ("torch", "torchvision", "timm", "fvcore", "thop", "ptflops", "torchinfo", "calflops")
 
 TORCHVISION = (
     "resnet18 resnet50 vgg16 mobilenet_v2 mobilenet_v3_small efficientnet_b0 densenet121 googlenet shufflenet_v2_x1_0 "
     "squeezenet1_0 mnasnet0_5 regnet_y_400mf resnext50_32x4d convnext_tiny vit_b_32"
 ).split()
-TIMM = (
-    "resnet50 mobilenetv2_100 efficientnet_b0 ghostnetv2_100 densenet121 regnety_016 vgg16 convnext_tiny "
-    "vit_tiny_patch16_224"
-).split()
-"""The networks that `inspector.py` times."""
 
 
 class Function(nn.Module):
@@ -131,46 +118,17 @@ LAYERS: dict[str, nn.Module] = {
 }  # fmt: skip
 
 
-def _flop_counter(module: nn.Module, shape: Shape) -> int:
-    """On the meta device: on a CPU it does not see attention in one piece."""
-    with FlopCounterMode(display=False) as counter:
-        module.to("meta")(torch.empty(1, *shape, device="meta"))
-    return counter.get_total_flops()
-
-
-def _fvcore(module: nn.Module, shape: Shape) -> int:
-    analysis = fvcore.nn.FlopCountAnalysis(module, torch.rand(1, *shape))
-    return analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total()
-
-
-def _thop(module: nn.Module, shape: Shape) -> int:
-    return thop.profile(module, (torch.rand(1, *shape),), verbose=False)[0]
-
-
-def _ptflops(backend: str) -> Callable[[nn.Module, Shape], int]:
-    options = {"as_strings": False, "print_per_layer_stat": False, "backend": backend}
-    return lambda module, shape: ptflops.get_model_complexity_info(module, shape, **options)[0]
-
-
-def _torchinfo(module: nn.Module, shape: Shape) -> int:
-    return torchinfo.summary(module, (1, *shape), verbose=0, device="cpu").total_mult_adds
-
-
-def _calflops(module: nn.Module, shape: Shape) -> int:
-    options = {"output_as_string": False, "print_results": False, "print_detailed": False}
-    return calflops.calculate_flops(module, (1, *shape), **options)[0]
-
-
 TOOLS: dict[str, Callable[[nn.Module, Shape], Any]] = {
-    "flops": _flop_counter,
-    "fvcore": _fvcore,
-    "thop": _thop,
-    "ptflops": _ptflops("pytorch"),
-    "ptflops aten": _ptflops("aten"),
-    "torchinfo": _torchinfo,
-    "calflops": _calflops,
+    # On a CPU torch's counter does not see attention in one piece.
+    "flops": lambda module, shape: tools.by_torch(module.to("meta"), shape, "meta"),
+    "fvcore": tools.by_fvcore,
+    "thop": tools.by_thop,
+    "ptflops": tools.by_ptflops,
+    "ptflops aten": partial(tools.by_ptflops, backend="aten"),
+    "torchinfo": tools.by_torchinfo,
+    "calflops": tools.by_calflops,
 }
-"""By the name of our convention. calflops fails on layers without parameters, and then leaves torch changed."""
+"""By the name of our convention."""
 
 _METHOD = "counts methods as Tensor.mul, not operators as *; torch reports both alike, and we take the operator"
 
@@ -194,20 +152,20 @@ REASONS: dict[tuple[str, str], str] = {
 def networks() -> Iterator[tuple[str, nn.Module]]:
     for name in TORCHVISION:
         yield f"torchvision:{name}", torchvision.models.get_model(name)
-    for name in TIMM:
+    for name in tools.NETWORKS:
         yield f"timm:{name}", timm.create_model(name)
     for name in zoo.names():
         yield f"zoo:{name}", build(lower(zoo.load(name)))
 
 
-def compare(name: str, module: nn.Module, shape: Shape, tools: list[str]) -> Iterator[dict[str, Any]]:
+def compare(name: str, module: nn.Module, shape: Shape, names: list[str]) -> Iterator[dict[str, Any]]:
     module.eval()
     reading = read_module(module, shape)
     ours = totals(reading.graph, reading.called) | quoted(reading.graph, reading.called)
-    for tool in tools:
+    for tool in names:
         row: dict[str, Any] = {"network": name, "tool": tool, "ours": ours[tool]}
         try:
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            with tools.silence():
                 row["theirs"] = int(TOOLS[tool](copy.deepcopy(module), shape))
         except Exception as error:
             row["theirs"] = f"{type(error).__name__}: {error}"
@@ -221,14 +179,15 @@ def compare(name: str, module: nn.Module, shape: Shape, tools: list[str]) -> Ite
 def main() -> None:
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
-    rows = [row for name, layer in LAYERS.items() for row in compare(name, layer, SMALL, list(TOOLS)[:-1])]
+    usable = [tool for tool in TOOLS if tool != "calflops"]
+    rows = [row for name, layer in LAYERS.items() for row in compare(name, layer, SMALL, usable)]
     rows += [row for name, network in networks() for row in compare(name, network, IMAGE, list(TOOLS))]
     differ = [row for row in rows if not row["equal"]]
     unexplained = [row for row in rows if row["equal"] == ("reason" in row)]
     harness.write(
         "peers",
         {
-            "tools": {name: version(name) for name in PACKAGES},
+            "tools": {name: version(name) for name in tools.PACKAGES},
             "totals": len(rows),
             "equal": len(rows) - len(differ),
             "explained": len(differ) - len([row for row in unexplained if not row["equal"]]),

@@ -14,6 +14,8 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -34,22 +36,22 @@ from convsmith.interop.reading import Reading
 from convsmith.interop.torch_reader import read_module
 from convsmith.jobs import torch_models
 
-PARTIAL = Path("sweep.ndjson")
-
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--only", default="", help="names that match this pattern")
-    options.add_argument("--out", type=Path, default=PARTIAL, help="log of networks; what is in it is not done again")
+    options.add_argument("--out", type=Path, help="log of networks; what is in it is not done again")
     chosen = options.parse_args()
+    out = chosen.out or Path(tempfile.mkdtemp(prefix="sweep-")) / "networks.ndjson"
+    print(f"logged in {out}", file=sys.stderr)
     warnings.simplefilter("ignore")
-    done = {json.loads(line)["name"] for line in chosen.out.read_text().splitlines()} if chosen.out.exists() else set()
-    with chosen.out.open("a") as log:
+    done = {json.loads(line)["name"] for line in out.read_text().splitlines()} if out.exists() else set()
+    with out.open("a") as log:
         for name in names(chosen.only):
             if name not in done:
                 log.write(json.dumps(examine(name)) + "\n")
                 log.flush()
-    summarise([json.loads(line) for line in chosen.out.read_text().splitlines()])
+    summarise([json.loads(line) for line in out.read_text().splitlines()])
 
 
 def names(pattern: str) -> Iterator[str]:
@@ -92,7 +94,7 @@ def examine(name: str) -> dict[str, Any]:
     result["unused"] = unused
     result |= against_torch(module, input, total.macs)
     if door == "timm":
-        result |= against_feature_info(short, reading, input)
+        result |= against_feature_info(module, reading)
     elif "_ops" in (meta := torchvision_models.get_model_weights(short).DEFAULT.meta):
         result["published"] = meta["_ops"]
         result["published_agrees"] = abs(total.macs / 1e9 - meta["_ops"]) <= 0.00051
@@ -111,13 +113,8 @@ def against_torch(module: nn.Module, input: tuple[int, int, int], macs: int) -> 
     return {"torch": theirs, "agrees": theirs == macs}
 
 
-def against_feature_info(name: str, reading: Reading, input: tuple[int, int, int]) -> dict[str, Any]:
+def against_feature_info(module: nn.Module, reading: Reading) -> dict[str, Any]:
     """Whether the jump of each feature map that timm names is the reduction that timm gives for it."""
-    try:
-        with torch.device("meta"):
-            module = timm.create_model(name)
-    except Exception:
-        module = timm.create_model(name)
     infos = getattr(module, "feature_info", None)
     if not isinstance(infos, list) or not infos:
         return {}

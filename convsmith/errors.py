@@ -6,6 +6,8 @@ that is *our* mistake is an ``assert`` and never one of these.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import Final
 
 _ABSENT: Final = object()
@@ -40,14 +42,28 @@ class ConvsmithError(Exception):
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 200 else f"{text[:197]}..."
+    return _cut(repr(value), 200)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def first_line(error: BaseException) -> str:
     """Somebody else's error in one line: its class and the first line of what it says."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
+
+
+def one_line(error: BaseException) -> str:
+    """All that somebody else's error says, without line breaks; cut where it is very long."""
+    return _cut(" ".join(str(error).split()), 400)
+
+
+def did_you_mean(name: str, known: Iterable[str], advice: str = "", *, shown: str = "{}") -> str:
+    """A remedy for a wrong name: the nearest of ``known``, if one is near, in the form ``shown``; then ``advice``."""
+    nearest = [f"did you mean {shown.format(near)}?" for near in difflib.get_close_matches(name, [*known], 1)]
+    return " ".join([*nearest, advice]).strip()
 
 
 class OpError(ConvsmithError):

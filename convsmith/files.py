@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees the old content or the new, never a half.
+"""Writing files so that a reader sees the old content or the new, never a half; and where the cache lies.
 
 The order is: write beside the target, flush and fsync, rename over the target, fsync the folder.
 """
@@ -24,6 +24,12 @@ _REMEDIES: dict[int, str] = {
     errno.ENOTDIR: "choose a folder, not a file",
     errno.EEXIST: "choose a folder, not a file",
 }
+
+
+def cache_folder() -> Path:
+    """``$CONVSMITH_CACHE``, else ``convsmith`` in ``$XDG_CACHE_HOME``, else ``~/.cache/convsmith``."""
+    own, base = os.environ.get("CONVSMITH_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    return Path(own).expanduser() if own else (Path(base) if base else Path.home() / ".cache") / "convsmith"
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
 from convsmith.errors import QuantityError
 
@@ -47,6 +48,23 @@ def parse_count(text: str | float, what: str = "count") -> int:
     if value < 1:
         raise QuantityError(f"{what} must be at least 1", received=text)
     return value
+
+
+def parse_rounded(text: str, what: str = "count") -> tuple[int, int]:
+    """Read a count that may be rounded, such as ``"4.11G"`` or ``"4.1e9"``, and half a unit of its last digit.
+
+    The half is 0 for a number without unit and exponent, which is exact.
+
+    Raises:
+        QuantityError: As ``parse_count``.
+    """
+    count = parse_count(text, what)
+    number, unit = _split(text, _COUNT_UNITS, what, "10M, 1.5G or 200000")
+    digits, _, exponent = number.lower().partition("e")
+    if unit == 1 and not exponent:
+        return count, 0
+    decimals = len(digits.partition(".")[2])
+    return count, int(Fraction(unit) * Fraction(10) ** (int(exponent or 0) - decimals) / 2)
 
 
 def parse_seconds(text: str | float, what: str = "time", default_unit: str = "s") -> float:
@@ -117,9 +135,9 @@ def format_seconds(value: float) -> str:
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
-def format_percent(fraction: float, digits: int = 1) -> str:
-    """``0.9753`` is ``97.5 %``."""
-    return f"{fraction * 100:.{digits}f} %"
+def format_percent(fraction: float, digits: int = 1, *, signed: bool = False) -> str:
+    """``0.9753`` is ``97.5 %``, or ``+97.5 %`` if it is a change."""
+    return f"{fraction * 100:{'+' if signed else ''}.{digits}f} %"
 
 
 def format_shape(shape: Sequence[int]) -> str:

@@ -55,10 +55,14 @@ def shape_is_torchs(sample: Sample) -> None:
 
 
 def params_are_torchs(sample: Sample) -> None:
-    """Names and shapes of the parameters are those of the module."""
+    """Names and shapes of the parameters, and of everything stored, are those of the module; counters are left out."""
+    module = sample.op.to_torch()
     said = sample.op.param_shapes(*sample.types)
-    actual = {name: tuple(parameter.shape) for name, parameter in sample.op.to_torch().named_parameters()}
+    actual = {name: tuple(parameter.shape) for name, parameter in module.named_parameters()}
     assert said == actual, f"param_shapes says {said}, torch has {actual}"
+    said = sample.op.stored_shapes(*sample.types)
+    actual = {name: tuple(array.shape) for name, array in module.state_dict().items() if name != "num_batches_tracked"}
+    assert said == actual, f"stored_shapes says {said}, torch has {actual}"
 
 
 def taps_are_torchs(sample: Sample) -> None:

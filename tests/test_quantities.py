@@ -17,6 +17,7 @@ from convsmith.quantities import (
     format_shape,
     parse_bytes,
     parse_count,
+    parse_rounded,
     parse_seconds,
     parse_shape,
 )
@@ -41,6 +42,24 @@ from convsmith.quantities import (
 )
 def test_counts_are_read(text, count):
     assert parse_count(text) == count
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "margin"),
+    [
+        ("4.11G", 4_110_000_000, 5_000_000),
+        (" 4.11 G ", 4_110_000_000, 5_000_000),
+        ("4.1e9", 4_100_000_000, 50_000_000),
+        ("41E8", 4_100_000_000, 50_000_000),
+        ("4e3M", 4_000_000_000, 500_000_000),
+        ("2_5M", 25_000_000, 500_000),
+        (".5k", 500, 50),
+        ("15000e-3k", 15_000, 0),
+        ("4089184256", 4_089_184_256, 0),
+    ],
+)
+def test_rounded_counts_know_half_a_unit_of_their_last_digit(text, count, margin):
+    assert parse_rounded(text) == (count, margin)
 
 
 @pytest.mark.parametrize(
@@ -170,6 +189,8 @@ def test_durations_are_written(value, text):
 def test_fractions_and_shapes_are_written():
     assert format_percent(0.9753) == "97.5 %"
     assert format_percent(0.97534, digits=2) == "97.53 %"
+    assert format_percent(0.131, signed=True) == "+13.1 %"
+    assert format_percent(-0.5, 0, signed=True) == "-50 %"
     assert format_shape((3, 224, 160)) == "3x224x160"
 
 

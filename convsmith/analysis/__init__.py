@@ -3,6 +3,7 @@
 from convsmith.analysis.cost import Cost as Cost
 from convsmith.analysis.cost import LayerCost as LayerCost
 from convsmith.analysis.cost import cost as cost
+from convsmith.analysis.facts import WEIGHT_BYTES as WEIGHT_BYTES
 from convsmith.analysis.levels import Lane as Lane
 from convsmith.analysis.levels import Level as Level
 from convsmith.analysis.levels import lanes as lanes

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import Any
 
-from convsmith.analysis.facts import WEIGHT_BYTES, asked, facts
-from convsmith.analysis.memory import peak_activation_bytes
+from convsmith.analysis.facts import asked, facts
 from convsmith.ir import Graph, Node, Shape, Terms
 
 
@@ -24,8 +23,6 @@ class LayerCost:
     Attributes:
         params: Learned parameters stored under this node; zero where they are another node's.
         activations: Elements of the output of a layer with taps, zero elsewhere (as pycls counts them).
-        bytes_moved: Bytes of its inputs, parameters and output, with nothing fused (``memory`` has that); none for a
-            constant, which its readers read.
     """
 
     name: str
@@ -35,7 +32,6 @@ class LayerCost:
     params: int
     terms: Terms
     activations: int
-    bytes_moved: int
 
     @property
     def macs(self) -> int:
@@ -63,11 +59,6 @@ class Cost:
     layers: tuple[LayerCost, ...]
 
     @cached_property
-    def peak_activation_bytes(self) -> int:
-        """Most bytes of values alive at once when each is released after its last use."""
-        return peak_activation_bytes(self.graph)
-
-    @cached_property
     def terms(self) -> Terms:
         """All terms, summed over the layers."""
         return reduce(Terms.__add__, (layer.terms for layer in self.layers), Terms())
@@ -83,13 +74,11 @@ class Cost:
         return sum(layer.params for layer in self.layers)
 
     def totals(self) -> dict[str, int]:
-        """The totals by the names of the ``inspect`` contract, but for ``bytes_moved``, which ``memory`` knows."""
+        """The totals by the names of the ``inspect`` contract; those in bytes are in ``Memory``."""
         return {
             "params": self.params,
             "macs": self.macs,
             "activations": sum(layer.activations for layer in self.layers),
-            "weight_bytes": self.params * WEIGHT_BYTES,
-            "peak_activation_bytes": self.peak_activation_bytes,
         }
 
 
@@ -112,5 +101,4 @@ def _layer(graph: Graph, node: Node) -> LayerCost:
         params=0 if node.shares else answers.params,
         terms=answers.terms,
         activations=math.prod(answers.output) if answers.terms.taps else 0,
-        bytes_moved=answers.bytes_moved,
     )

@@ -31,14 +31,12 @@ class Facts:
         inputs: Shapes of what it reads.
         output: Shape of what it gives.
         params: Number of learned parameters.
-        bytes_moved: Bytes of its inputs, parameters and output; none for a constant, which its readers read.
     """
 
     inputs: tuple[Shape, ...]
     output: Shape
     params: int
     terms: Terms
-    bytes_moved: int
 
 
 def asked(graph: Graph, node: Node) -> tuple[Op, Types, TensorType]:
@@ -55,8 +53,7 @@ def asked(graph: Graph, node: Node) -> tuple[Op, Types, TensorType]:
 def facts(op: Op, inputs: Types, output: TensorType) -> Facts:
     """What a node costs."""
     params = sum([math.prod(shape) for shape in op.param_shapes(*inputs).values()])
-    moved = params * WEIGHT_BYTES + sum([type.nbytes for type in inputs]) + output.nbytes if inputs else 0
-    return Facts(tuple([type.shape for type in inputs]), output.shape, params, op.terms(*inputs), moved)
+    return Facts(tuple([type.shape for type in inputs]), output.shape, params, op.terms(*inputs))
 
 
 @lru_cache(maxsize=2**14)

@@ -16,6 +16,7 @@ from convsmith.analysis.levels import has_taps
 from convsmith.analysis.support import Support, supports
 from convsmith.analysis.waste import Waste
 from convsmith.ir import Graph, Node
+from convsmith.quantities import format_percent
 
 VECTOR = 8
 """Numbers that a vector instruction or a tensor core takes at once: channel counts should be multiples of it."""
@@ -73,8 +74,8 @@ Found = Iterator[tuple[str, str]]
 def _channels(subject: _Subject) -> Found:
     for node, channels in subject.layers:
         if channels % VECTOR and node.name not in subject.graph.outputs:
-            filled = channels / (-(-channels // VECTOR) * VECTOR)
-            yield node.name, f"its {channels} channels fill vectors of {VECTOR} numbers to {filled:.0%} only"
+            filled = format_percent(channels / (-(-channels // VECTOR) * VECTOR), 0)
+            yield node.name, f"its {channels} channels fill vectors of {VECTOR} numbers to {filled} only"
 
 
 def _narrow_groups(subject: _Subject) -> Found:
@@ -103,9 +104,10 @@ def _skipping(subject: _Subject) -> Found:
             height, width = subject.graph.types[node.inputs[0]].shape[-2:]
             rows = height - layer.rows.edge - layer.rows.inside
             columns = width - layer.columns.edge - layer.columns.inside
-            share = 1 - rows * columns / (height * width)
-            others = f"nothing else reads {layer.lost_share:.0%}" if layer.lost_share else "others read the rest"
-            yield node.name, f"its kernel is smaller than its stride and never reads {share:.0%} of its input; {others}"
+            share = format_percent(1 - rows * columns / (height * width), 0)
+            lost = format_percent(layer.lost_share, 0)
+            others = f"nothing else reads {lost}" if layer.lost_share else "others read the rest"
+            yield node.name, f"its kernel is smaller than its stride and never reads {share} of its input; {others}"
 
 
 def _even_kernel(subject: _Subject) -> Found:
@@ -143,8 +145,8 @@ def _heavy_layer(subject: _Subject) -> Found:
         if layer.terms.taps and len(layer.output) == 2 and 2 * layer.params > subject.cost.params:
             pixels = _pixels_flattened(subject.graph, node)
             if pixels > 1:
-                share = layer.params / subject.cost.params
-                yield node.name, f"it holds {share:.0%} of all parameters, {pixels} times what it would on a pooled map"
+                share = format_percent(layer.params / subject.cost.params, 0)
+                yield node.name, f"it holds {share} of all parameters, {pixels} times what it would on a pooled map"
 
 
 def _pixels_flattened(graph: Graph, node: Node) -> int:

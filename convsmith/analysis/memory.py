@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from convsmith.analysis.facts import ELEMENTWISE, WEIGHT_BYTES, asked, facts, reads
-from convsmith.ir import Graph, Node, Op, Spread, Terms
+from convsmith.ir import Graph, Node, Op, Terms
 
 OPTIMIZER_STATES: dict[str, int] = {"sgd": 1, "adam": 2}
 """Numbers that an optimiser keeps per parameter: the momentum; the first and the second moment."""
-
-_GRADIENT_FROM_OUTPUT = frozenset({"ReLU", "Sigmoid", "Tanh", "Softmax"})
-"""Activations whose gradient follows from what they gave; the others keep what they read."""
-_GRADIENT_FROM_NOTHING = frozenset({"Add", "Sub"})
 
 
 @dataclass(frozen=True)
@@ -63,6 +60,11 @@ class Memory:
     feature_bytes: int
     peak_activation_bytes: int
     layers: tuple[Traffic, ...]
+
+    @cached_property
+    def bytes_of(self) -> Counter[str]:
+        """Bytes that each node moves; 0 for constants and for what is done on another's way out."""
+        return Counter({layer.name: layer.bytes for layer in self.layers})
 
     @property
     def bytes_moved(self) -> int:
@@ -131,10 +133,11 @@ def training_memory(graph: Graph, *, batch: int = 1, optimizer: Literal["sgd", "
     """An estimate of what a training step of ``graph`` needs, ``batch`` times the images in its input types.
 
     Kept for the backward pass, as torch does it: what convolutions, linear layers, normalisations, pooling windows
-    and products read, what ReLU, sigmoid and tanh give, what the other activations read; each value once, however
-    many need it. Sums, concatenations, means over the map and interpolations keep nothing. Weights, gradients and
-    optimiser are float32. Left out: statistics of normalisations, indices of max pooling, dropout masks, work space
-    of the kernels, and gradients of values while they pass.
+    and products read, what ReLU, sigmoid and tanh give, what the other activations read (``Op.keeps``); each value
+    once, however many need it. Views, concatenations and interpolations keep nothing. Weights, gradients and
+    optimiser are float32. Left out: statistics of normalisations, indices of max pooling, what the other reductions
+    give, dropout masks, padded copies, the steps within an operator, work space of the kernels, and gradients of
+    values while they pass.
 
     Raises:
         OpError: If the network does not fit its input types.
@@ -201,9 +204,8 @@ def _flops(terms: Terms) -> int:
 def _costs_no_traffic(graph: Graph, node: Node) -> bool:
     if reads(*asked(graph, node)) is not ELEMENTWISE:
         return _is_view(graph, node)
-    folds = facts(*asked(graph, node)).terms.norm > 0 and _is_linear(
-        node.op
-    )  # the others must see the whole input first
+    # Normalisations that are not linear must see the whole input first.
+    folds = facts(*asked(graph, node)).terms.norm > 0 and _is_linear(node.op)
     return folds or _is_activation(graph, node) or _is_view(graph, node)
 
 
@@ -224,9 +226,7 @@ def _is_view(graph: Graph, node: Node) -> bool:
 
 def _kept(graph: Graph, node: Node) -> tuple[str, ...]:
     """The values that the gradient of a node needs."""
-    terms, kind = facts(*asked(graph, node)).terms, type(node.op).__name__
-    if terms.activation and kind in _GRADIENT_FROM_OUTPUT:
-        return (node.name,)
-    mean = terms.pool > 0 and reads(*asked(graph, node))[0] is Spread.WHOLE and _is_linear(node.op)
-    works = terms.macs or terms.norm or terms.activation or terms.pool or terms.add
-    return () if mean or not works or kind in _GRADIENT_FROM_NOTHING else node.inputs
+    terms, kept = facts(*asked(graph, node)).terms, node.op.keeps()
+    if kept == "nothing" or terms in (Terms(), Terms(resize=terms.resize)):
+        return ()
+    return (node.name,) if kept == "output" else node.inputs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -12,6 +11,7 @@ from typing import Any, Final
 from convsmith.analysis import LayerCost, ReceptiveField
 from convsmith.cli.app import UsageError
 from convsmith.deploy.roofline import Estimate
+from convsmith.errors import did_you_mean
 from convsmith.ir import Shape, Terms
 from convsmith.jobs.inspect import Inspection
 from convsmith.quantities import format_bytes, format_percent, format_shape
@@ -86,9 +86,8 @@ def check_name(name: str, known: Mapping[str, object], option: str) -> str:
         UsageError: If it is not; the message has the nearest and all of them.
     """
     if name not in known:
-        nearest = difflib.get_close_matches(name, known, 1)
-        meant = f"did you mean {nearest[0]}? " if nearest else ""
-        raise UsageError(f"{option} has no such name", received=name, remedy=f"{meant}choose from {', '.join(known)}")
+        remedy = did_you_mean(name, known, f"choose from {', '.join(known)}")
+        raise UsageError(f"{option} has no such name", received=name, remedy=remedy)
     return name
 
 
@@ -216,7 +215,7 @@ COLUMNS: Final = (
     _sum("macs", "macs", lambda view, layer: layer.macs),
     _sum("share", "of all", share, format_percent),
     _sum("activations", "activations", lambda view, layer: layer.activations),
-    _sum("memory", "moves", lambda view, layer: layer.bytes_moved, format_bytes),
+    _sum("memory", "moves", lambda view, layer: view.inspection.memory.bytes_of[layer.name], format_bytes),
     _sum("padding_macs", "with padding", _padding_macs),
     _end("lost", "unread", _lost, _lost_text),
     *(_sum(f"terms.{field.name}", field.name, partial(_term, field.name)) for field in fields(Terms)),

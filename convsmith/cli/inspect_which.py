@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 from convsmith.interop.conventions import CONVENTIONS, QUOTED
 from convsmith.jobs.inspect import Inspection
-from convsmith.quantities import parse_count
+from convsmith.quantities import parse_rounded
 
 _NEAREST: Final = 3
-_ROUNDED: Final = re.compile(r"[\d_]*(?:\.(?P<decimals>\d+))?(?P<unit>[a-zA-Z]+)")
 _DESCRIPTIONS: Final = {one.name: one.description for one in (*CONVENTIONS.values(), *QUOTED.values())}
 
 
@@ -93,12 +91,7 @@ def parse_published(text: str) -> Published:
     Raises:
         QuantityError: If it is none.
     """
-    number = parse_count(text, "number")
-    rounded = _ROUNDED.fullmatch(text.strip())
-    if rounded is None:
-        return Published(text, number, 0)
-    one = parse_count(f"1{rounded['unit']}")
-    return Published(text, number, one // (2 * 10 ** len(rounded["decimals"] or "")))
+    return Published(text, *parse_rounded(text, "number"))
 
 
 def find_which(inspection: Inspection, published: Published) -> Answer:

@@ -6,7 +6,6 @@ test holds the table to the commands.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import io
 import os
@@ -15,7 +14,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
-from convsmith.errors import EXIT_BAD_INPUT, ConvsmithError
+from convsmith.errors import EXIT_BAD_INPUT, ConvsmithError, did_you_mean
 
 COMMANDS: dict[str, str] = {
     "fit": "Find, train, prove and export the network that fits a compute budget.",
@@ -68,9 +67,8 @@ def _dispatch(name: str, arguments: Sequence[str]) -> int:
         sys.stdout.write(f"convsmith {version('convsmith')}\n")
         return 0
     if name not in COMMANDS:
-        nearest = difflib.get_close_matches(name, COMMANDS, 1)
-        meant = f"did you mean {nearest[0]}? " if nearest else ""
-        return _fail(f"error: {name!r} is not a command; {meant}`convsmith --help` lists them", EXIT_BAD_INPUT)
+        remedy = did_you_mean(name, COMMANDS, "`convsmith --help` lists them")
+        return _fail(f"error: {name!r} is not a command; {remedy}", EXIT_BAD_INPUT)
     return importlib.import_module(f"convsmith.cli.{name}").command(arguments)
 
 

@@ -28,15 +28,15 @@ def _command(
 
 
 def _lines(found: Probe) -> list[str]:
-    calibration = found.calibration
+    calibration, best = found.calibration, found.peaks
     low, high = calibration.spread
-    peaks = f"matrix product {format_count(found.gemm_float32)} multiply-adds/s in float32"
-    if found.gemm_bfloat16 is not None:
-        peaks += f", {format_count(found.gemm_bfloat16)} in bfloat16"
+    peaks = f"matrix product {format_count(best.gemm_float32)} multiply-adds/s in float32"
+    if best.gemm_bfloat16 is not None:
+        peaks += f", {format_count(best.gemm_bfloat16)} in bfloat16"
     return [
         f"{found.machine['cpu']}, cores at hand: {found.machine['cores']}, {', '.join(found.instruction_sets)}",
         f"caches {', '.join(map(format_bytes, found.caches))}; memory {found.machine['memory_gib']} GiB, "
-        f"copied at {format_bytes(found.copy_bandwidth)}/s",
+        f"copied at {format_bytes(best.copy_bandwidth)}/s",
         f"{peaks}, threads: {found.threads}",
         f"Times of networks in onnxruntime {calibration.machine.onnxruntime}: median error "
         f"{format_percent(calibration.error)} for networks held out ({len(calibration.ratios)} were timed); "

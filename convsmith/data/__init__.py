@@ -3,7 +3,6 @@
 Augmentation is imported from ``convsmith.data.augment``, so that looking at a data set does not load torch.
 """
 
-from convsmith.data.cache import cache_folder
 from convsmith.data.chance import epoch_order
 from convsmith.data.decode import Unreadable, convert_channels, decode, read_image
 from convsmith.data.images import Images, open_images
@@ -13,6 +12,7 @@ from convsmith.data.normalise import Normalisation
 from convsmith.data.resample import Fit, resample, resample_matrix, resize
 from convsmith.data.source import list_images
 from convsmith.data.split import Split, split_images
+from convsmith.files import cache_folder
 
 __all__ = [
     "NAMED_SETS",

@@ -23,15 +23,6 @@ from convsmith.files import make_folder, writing
 FORMAT_VERSION: Final = 1
 
 
-def cache_folder() -> Path:
-    """``$CONVSMITH_CACHE``, else ``convsmith`` in ``$XDG_CACHE_HOME``, else ``~/.cache/convsmith``."""
-    own = os.environ.get("CONVSMITH_CACHE")
-    if own:
-        return Path(own).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "convsmith"
-
-
 def check_outside(folder: Path, source: Path) -> None:
     """Refuse a cache below the user's images.
 

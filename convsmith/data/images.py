@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convsmith.data.build import FACTS, PIXELS, Digest, Facts, bring_to, pixel_hash, write_entry
-from convsmith.data.cache import build_entry, cache_folder, cache_key, check_outside
+from convsmith.data.cache import build_entry, cache_key, check_outside
 from convsmith.data.decode import Header
 from convsmith.data.frame import check_request, choose_frame
 from convsmith.data.listing import Item, Rejected
 from convsmith.data.named import NAMED_SETS, NamedImages, load_named
 from convsmith.data.resample import Fit
 from convsmith.data.source import list_images
+from convsmith.files import cache_folder
 
 Progress = Callable[[int, int], None]
 

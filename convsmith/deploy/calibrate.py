@@ -19,7 +19,6 @@ from typing import Final
 
 import numpy as np
 import onnx
-import onnxruntime
 from scipy.optimize import nnls
 
 from convsmith.deploy.calibration import Calibration, this_machine
@@ -29,7 +28,7 @@ from convsmith.deploy.roofline import RUN, kernel_works, price
 from convsmith.deploy.stopwatch import Timing, least, time_networks
 from convsmith.deploy.trials import make_trial, make_weights
 from convsmith.deploy.work import Hardware, Work
-from convsmith.interop.onnx_file import write_onnx
+from convsmith.interop.onnx_file import open_session, write_onnx
 from convsmith.ir import Builder, Graph, TensorType
 from convsmith.ops import Conv2d
 
@@ -72,7 +71,7 @@ def calibrate(
 
     Args:
         threads: Threads of onnxruntime.
-        seconds: About how long to take; less than about ten give too few networks and are exceeded.
+        seconds: About how long to take; exceeded if ``MIN_TRIALS`` networks take longer.
         progress: Told the share that is done, 0 to 1.
     """
     hardware = Hardware(runtime_block(), caches())
@@ -102,13 +101,11 @@ def runtime_block() -> int:
     """How many channels onnxruntime lays side by side here, as seen in what it makes of a small convolution."""
     net = Builder("block")
     graph = net.graph(net.add(Conv2d(3, 4, (3, 3)), net.input(TensorType((1, 3, 8, 8))), name="conv"))
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
     with tempfile.TemporaryDirectory(prefix="convsmith-") as folder:
         path = write_onnx(graph, make_weights(graph), Path(folder) / "block.onnx")
-        options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
-        onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        model = onnx.load(options.optimized_model_filepath)
+        optimized = Path(folder) / "optimized.onnx"
+        open_session(path, optimized=optimized)
+        model = onnx.load(optimized)
     blocked = any(node.domain.endswith("nchwc") for node in model.graph.node)
     return max(tensor.dims[0] for tensor in model.graph.initializer) if blocked else 1
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,12 +17,12 @@ import numpy as np
 from convsmith.deploy.processor import processor_name
 from convsmith.deploy.work import Hardware
 from convsmith.errors import ConvsmithError
-from convsmith.files import make_folder, write_json
+from convsmith.files import cache_folder, make_folder, write_json
+from convsmith.training.threads import available_threads
 
 SCHEMA: Final = "convsmith/calibration/1"
 COVERAGE: Final = 0.9
 """Share of the networks held out whose time lies in the interval that an estimate gives."""
-_REMEDY: Final = "run `convsmith probe`"
 
 
 class CalibrationError(ConvsmithError):
@@ -32,7 +31,11 @@ class CalibrationError(ConvsmithError):
 
 @dataclass(frozen=True)
 class Machine:
-    """What a calibration holds for; with anything else the times are others."""
+    """What a calibration holds for; with anything else the times are others.
+
+    Attributes:
+        cores: That this process may use.
+    """
 
     cpu: str
     cores: int
@@ -74,13 +77,7 @@ class Calibration:
 
 def this_machine(threads: int) -> Machine:
     """The machine that this program runs on."""
-    return Machine(processor_name(), os.cpu_count() or 1, threads, version("onnxruntime"))
-
-
-def cache_folder() -> Path:
-    """``$CONVSMITH_CACHE``, else ``convsmith`` in ``$XDG_CACHE_HOME``, else ``~/.cache/convsmith``."""
-    own, base = os.environ.get("CONVSMITH_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    return Path(own).expanduser() if own else (Path(base) if base else Path.home() / ".cache") / "convsmith"
+    return Machine(processor_name(), available_threads(), threads, version("onnxruntime"))
 
 
 def calibration_path(machine: Machine) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 
 from convsmith.deploy.processor import processor_name
-from convsmith.training.setup import available_threads
+from convsmith.training.threads import available_threads
 
 _PACKAGES = (
     "convsmith",

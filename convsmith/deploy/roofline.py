@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from convsmith.analysis import WEIGHT_BYTES
 from convsmith.deploy.calibration import COVERAGE, Calibration, read_calibration
 from convsmith.deploy.kernels import Kernel, plan_kernels
 from convsmith.deploy.work import Hardware, Work, count_work
@@ -76,7 +77,7 @@ def kernel_works(graph: Graph, hardware: Hardware) -> list[tuple[Kernel, Work]]:
     Raises:
         OpError: If the network does not fit its input types.
     """
-    footprint = 4 * sum(map(math.prod, graph.param_shapes.values()))
+    footprint = WEIGHT_BYTES * sum(map(math.prod, graph.param_shapes.values()))
     return [(kernel, count_work(kernel, hardware, footprint)) for kernel in plan_kernels(graph, hardware.block)]
 
 

@@ -22,7 +22,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from convsmith.interop.onnx_file import write_onnx
+from convsmith.interop.onnx_file import open_session, write_onnx
 from convsmith.ir import Graph
 
 ROUNDS: Final = 3
@@ -103,8 +103,8 @@ class _Stand:
         path = write_onnx(graph, weights, place.with_suffix(".onnx"))
         rng = np.random.default_rng(0)
         self._feeds = {name: rng.standard_normal(type.shape, dtype=np.float32) for name, type in graph.inputs}
-        self._plain = _session(path, threads)
-        self._watched = _session(path, threads, profile_prefix=place) if profile else None
+        self._plain = open_session(path, threads=threads)
+        self._watched = open_session(path, threads=threads, profile=place) if profile else None
         path.unlink()
         self._plain_runs: list[_Run] = []
         self._watched_runs: list[_Run] = []
@@ -157,14 +157,3 @@ def _typical(seconds: NDArray[np.float64] | list[float], runs: list[_Run]) -> fl
     whole = np.asarray(seconds)[[run.undisturbed for run in runs]]
     kept = np.sort(whole if len(whole) else seconds)
     return float(kept[: math.ceil(len(kept) / 4)].mean())
-
-
-def _session(path: Path, threads: int, profile_prefix: Path | None = None) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    if profile_prefix is not None:
-        options.enable_profiling = True
-        options.profile_file_prefix = str(profile_prefix)
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -58,15 +58,11 @@ def make_weights(graph: Graph) -> dict[str, NDArray[np.float32]]:
     """Random parameters that keep values in range, with neutral running statistics, by name."""
     rng = np.random.default_rng(0)
     weights: dict[str, NDArray[np.float32]] = {}
-    for name, shape in graph.param_shapes.items():
+    for name, shape in graph.stored_shapes.items():
         if len(shape) == 1:
-            weights[name] = np.full(shape, name.endswith("weight"), np.float32)
+            weights[name] = np.full(shape, name.endswith(("weight", "running_var")), np.float32)
         else:
             weights[name] = rng.standard_normal(shape, dtype=np.float32) * np.float32(np.prod(shape[1:]) ** -0.5)
-    for node in graph.nodes:
-        if isinstance(node.op, BatchNorm2d):
-            weights[f"{node.name}.running_mean"] = np.zeros(node.op.num_features, np.float32)
-            weights[f"{node.name}.running_var"] = np.ones(node.op.num_features, np.float32)
     return weights
 
 

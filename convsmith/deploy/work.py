@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from convsmith.analysis import WEIGHT_BYTES
 from convsmith.deploy.kernels import Kernel
 from convsmith.ir import TensorType, Window
 from convsmith.ops import (
@@ -153,16 +154,8 @@ def _row(window: Window, size: int, tile: int) -> _Row:
     step, outputs = int(window.stride), window.output_size(size)
     inner = (size - window.extent + window.before) // step - math.ceil(window.before / step) + 1
     inner = min(max(0, inner), outputs)
-    edge_taps = sum(_tap_uses(window, size)) - inner * window.kernel
+    edge_taps = window.real_taps(size) - inner * window.kernel
     return _Row(_tiles(inner, tile), edge_taps, outputs - inner)
-
-
-@lru_cache(maxsize=2**12)
-def _tap_uses(window: Window, size: int) -> tuple[int, ...]:
-    """For each tap, the outputs along an axis that it brings a real pixel to."""
-    step, last = int(window.stride), window.output_size(size) - 1
-    reach = [window.before - tap * window.dilation for tap in range(window.kernel)]
-    return tuple(max(0, min(last, (size - 1 + at) // step) - max(0, math.ceil(at / step)) + 1) for at in reach)
 
 
 def _tiles(outputs: int, tile: int) -> dict[int, int]:
@@ -184,7 +177,7 @@ def _dense(kernel: Kernel, op: Conv2d, hardware: Hardware) -> Work:
     row = _row(across, width, hardware.tile)
     channels = op.in_channels // op.groups
     passes = math.ceil(channels / hardware.block) if channels >= hardware.block else channels
-    steps = sum(_tap_uses(down, height)) * passes * (hardware.block if channels >= hardware.block else 1)
+    steps = down.real_taps(height) * passes * (hardware.block if channels >= hardware.block else 1)
     sets, repeats = _filter_sets(op, hardware), batch * op.groups
     taps = {count: number * op.kernel_size[1] for count, number in row.tiles.items()}
     swept = 4 * rows * columns * _FILTERS * hardware.block
@@ -233,7 +226,7 @@ def _depthwise(kernel: Kernel, op: Conv2d, hardware: Hardware) -> Work:
     (_, _, height, width), (batch, channels, rows, _) = kernel.inputs[0].shape, kernel.output.shape
     down, across = op.window(*kernel.inputs)
     row, blocks = _row(across, width, hardware.tile), batch * math.ceil(channels / hardware.block)
-    taps = blocks * sum(_tap_uses(down, height))
+    taps = blocks * down.real_taps(height)
     return {
         "tiles": taps * op.kernel_size[1] * sum(row.tiles.values()),
         "vectors": taps * op.kernel_size[1] * sum(width * number for width, number in row.tiles.items()),
@@ -286,11 +279,11 @@ def _param_bytes(kernel: Kernel) -> float:
     """Bytes of the parameters that are read: taps that only ever meet padding are not."""
     if kernel.op is None:
         return 0.0
-    size = 4.0 * sum(map(math.prod, kernel.op.param_shapes(*kernel.inputs).values()))
+    size = WEIGHT_BYTES * sum(map(math.prod, kernel.op.param_shapes(*kernel.inputs).values()))
     if not isinstance(kernel.op, Conv2d):
         return size
     windows = zip(kernel.op.window(*kernel.inputs), kernel.inputs[0].shape[2:], strict=True)
-    return size * math.prod(sum(map(bool, _tap_uses(window, length))) / window.kernel for window, length in windows)
+    return size * math.prod(sum(map(bool, window.tap_uses(length))) / window.kernel for window, length in windows)
 
 
 def _sweep(kernel: Kernel) -> tuple[str, Work]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import tomllib
 from pathlib import Path
@@ -14,7 +13,7 @@ from pydantic_core import ErrorDetails
 from convsmith.design.blocks import BLOCKS
 from convsmith.design.ends import HEADS, STEMS
 from convsmith.design.model import Design
-from convsmith.errors import DesignError
+from convsmith.errors import DesignError, did_you_mean
 
 _SECTIONS = {"stem": (STEMS, "block"), "stage": (BLOCKS, "block"), "head": (HEADS, "task")}
 
@@ -113,12 +112,9 @@ def _design_error(error: ErrorDetails, values: dict[str, Any], where: str) -> De
         return DesignError(rule, received=received, where=where, remedy=_hint(str(received), list(names)))
     rule = f"{key!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
     options = cast("str", error.get("ctx", {}).get("expected", ""))
-    nearest = difflib.get_close_matches(
-        str(error["input"]), options.replace("'", "").replace(" or ", ", ").split(", "), 1
-    )
-    return DesignError(
-        rule, received=error["input"], where=where, remedy=f"did you mean {nearest[0]!r}?" if nearest else ""
-    )
+    allowed = options.replace("'", "").replace(" or ", ", ").split(", ")
+    remedy = did_you_mean(str(error["input"]), allowed, shown="{!r}")
+    return DesignError(rule, received=error["input"], where=where, remedy=remedy)
 
 
 def _key(place: list[int | str]) -> str:
@@ -142,6 +138,4 @@ def _allowed(place: list[int | str], values: dict[str, Any]) -> list[str]:
 
 
 def _hint(received: str, allowed: list[str]) -> str:
-    nearest = difflib.get_close_matches(received, allowed, 1)
-    meant = f"did you mean {nearest[0]!r}? " if nearest else ""
-    return f"{meant}allowed: {', '.join(allowed)}"
+    return did_you_mean(received, allowed, f"allowed: {', '.join(allowed)}", shown="{!r}")

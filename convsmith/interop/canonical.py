@@ -16,7 +16,7 @@ import numpy as np
 
 from convsmith.errors import OpError
 from convsmith.interop.canonical_activations import clip, mul, pointwise, scalar
-from convsmith.interop.draft import Draft
+from convsmith.interop.draft import Draft, op_of
 from convsmith.ir import Graph, Node, Op, Shape
 from convsmith.ops import (
     AdaptiveAvgPool2d,
@@ -46,9 +46,9 @@ from convsmith.ops import (
     Softmax,
     Tanh,
 )
+from convsmith.ops.resample import nearest_pixels
 
-Rule = Callable[[Draft, Node, Any], None]
-"""Takes a node and its operator."""
+Rule = Callable[[Draft, Node], None]
 
 
 def canonical(graph: Graph) -> Graph:
@@ -65,37 +65,32 @@ def canonical(graph: Graph) -> Graph:
     for node in graph.nodes:
         rule = rules.get(type(node.op))
         if rule is not None and (current := draft.node(node.name)) is not None:
-            rule(draft, current, current.op)
+            rule(draft, current)
     return draft.finished()
-
-
-def _op(node: Node) -> Any:
-    """The operator of a node that a rule has recognised."""
-    return node.op
 
 
 # What does nothing
 
 
-def _drop(draft: Draft, node: Node, op: Any) -> None:
+def _drop(draft: Draft, node: Node) -> None:
     draft.drop(node)
 
 
-def _drop_if_same(draft: Draft, node: Node, op: Any) -> None:
+def _drop_if_same(draft: Draft, node: Node) -> None:
     """An operator that only changes sizes, and does not."""
     if draft.type(node.inputs[0]).shape == draft.type(node.name).shape:
         draft.drop(node)
 
 
-def _pad(draft: Draft, node: Node, op: Any) -> None:
-    if not any(map(any, op.padding)):
+def _pad(draft: Draft, node: Node) -> None:
+    if not any(map(any, op_of(node).padding)):
         draft.drop(node)
 
 
 def _adaptive(whole: type[Op], windowed: type[AvgPool2d] | type[MaxPool2d]) -> Rule:
     """A pool to a size that is the map's own, or one pixel, or that cuts the map into equal windows."""
 
-    def rule(draft: Draft, node: Node, op: Any) -> None:
+    def rule(draft: Draft, node: Node) -> None:
         size, output = draft.type(node.inputs[0]).shape[2:], draft.type(node.name).shape[2:]
         if output == (1, 1):
             draft.set(node, whole(), *node.inputs)
@@ -110,7 +105,7 @@ def _adaptive(whole: type[Op], windowed: type[AvgPool2d] | type[MaxPool2d]) -> R
 # Steps of their own that belong into the next one
 
 
-def _conv(draft: Draft, node: Node, op: Any) -> None:
+def _conv(draft: Draft, node: Node) -> None:
     """Zeros put around a map before a convolution are its padding, rows left out before a 1x1 one are its stride."""
     if draft.source(node, Pad) is None and draft.source(node, Slice) is None:
         return
@@ -123,12 +118,12 @@ def _conv(draft: Draft, node: Node, op: Any) -> None:
 
 
 def _folded(draft: Draft, node: Node) -> tuple[Op, str] | None:
-    op, value = _op(node), node.inputs[0]
+    op, value = op_of(node), node.inputs[0]
     pad = draft.source(node, Pad)
-    if pad is not None and _is_border(_op(pad), 0.0):
-        op, value = replace(op, padding=_sum(op.padding, _op(pad).padding)), pad.inputs[0]
+    if pad is not None and _is_border(op_of(pad), 0.0):
+        op, value = replace(op, padding=_sum(op.padding, op_of(pad).padding)), pad.inputs[0]
     while (cut := draft.source(Node("", op, (value,)), Slice)) is not None and _skips(draft, cut, op):
-        axis, step = _op(cut).axis - 2, _op(cut).step
+        axis, step = op_of(cut).axis - 2, op_of(cut).step
         stride = tuple(step * size if place == axis else size for place, size in enumerate(op.stride))
         op, value = replace(op, stride=stride), cut.inputs[0]
     return None if op is node.op or _infer(draft, op, value) != draft.type(node.name).shape else (op, value)
@@ -137,7 +132,7 @@ def _folded(draft: Draft, node: Node) -> tuple[Op, str] | None:
 def _skips(draft: Draft, cut: Node, op: Any) -> bool:
     """Whether a slice leaves out pixels that a 1x1 convolution may as well step over."""
     pointwise = op.kernel_size == (1, 1) and op.padding == ((0, 0), (0, 0))
-    return pointwise and _op(cut).axis >= 2 and _op(cut).start == 0 and draft.type(cut.name).is_map
+    return pointwise and op_of(cut).axis >= 2 and op_of(cut).start == 0 and draft.type(cut.name).is_map
 
 
 def _is_border(pad: Any, value: float) -> bool:
@@ -156,19 +151,21 @@ def _infer(draft: Draft, op: Op, value: str) -> Shape:
         return ()
 
 
-def _max_pool(draft: Draft, node: Node, op: Any) -> None:
+def _max_pool(draft: Draft, node: Node) -> None:
     """Padding that never wins is the pool's own."""
+    op = op_of(node)
     pad = draft.source(node, Pad)
-    if pad is not None and _is_border(_op(pad), -math.inf):
-        _set_pool(draft, node, replace(op, padding=_sum(op.padding, _op(pad).padding)), pad)
+    if pad is not None and _is_border(op_of(pad), -math.inf):
+        _set_pool(draft, node, replace(op, padding=_sum(op.padding, op_of(pad).padding)), pad)
 
 
-def _avg_pool(draft: Draft, node: Node, op: Any) -> None:
+def _avg_pool(draft: Draft, node: Node) -> None:
     """Zeros put around a map are padding that counts; where there is no padding, none counts."""
+    op = op_of(node)
     bare = not any(map(any, op.padding))
     pad = draft.source(node, Pad)
-    if pad is not None and _is_border(_op(pad), 0.0) and (bare or op.count_include_pad):
-        padded = replace(op, padding=_sum(op.padding, _op(pad).padding), count_include_pad=True)
+    if pad is not None and _is_border(op_of(pad), 0.0) and (bare or op.count_include_pad):
+        padded = replace(op, padding=_sum(op.padding, op_of(pad).padding), count_include_pad=True)
         _set_pool(draft, node, padded, pad)
     elif bare and not op.count_include_pad:
         draft.set(node, replace(op, count_include_pad=True), *node.inputs)
@@ -185,8 +182,9 @@ def _set_pool(draft: Draft, node: Node, op: Op, pad: Node) -> None:
 _WHOLE: Final[Mapping[str, type[Op]]] = {"mean": GlobalAvgPool, "max": GlobalMaxPool}
 
 
-def _reduce(draft: Draft, node: Node, op: Any) -> None:
+def _reduce(draft: Draft, node: Node) -> None:
     """The mean or maximum over height and width, at once, one after the other, or over both flattened."""
+    op = op_of(node)
     whole = _WHOLE.get(op.function)
     maps = (value for value, axes in _reduced(draft, node) if axes == (2, 3) and draft.type(value).is_map)
     value = next(maps, None)
@@ -202,16 +200,16 @@ def _reduce(draft: Draft, node: Node, op: Any) -> None:
 
 def _reduced(draft: Draft, node: Node) -> Iterator[tuple[str, Shape]]:
     """What a reduction reads, with the axes; in the same way, what came before it."""
-    op = _op(node)
+    op = op_of(node)
     yield node.inputs[0], op.axes
     inner = draft.source(node, Reduce)
-    if inner is not None and _op(inner).function == op.function:
+    if inner is not None and op_of(inner).function == op.function:
         left = [
             axis
             for axis in range(draft.type(inner.inputs[0]).rank)
-            if _op(inner).keepdim or axis not in _op(inner).axes
+            if op_of(inner).keepdim or axis not in op_of(inner).axes
         ]
-        yield inner.inputs[0], tuple(sorted({*_op(inner).axes, *(left[axis] for axis in op.axes)}))
+        yield inner.inputs[0], tuple(sorted({*op_of(inner).axes, *(left[axis] for axis in op.axes)}))
     flat = draft.source(node, Reshape)
     if flat is not None and op.axes == (2,) and _joins_pixels(draft, flat):
         yield flat.inputs[0], (2, 3)
@@ -222,8 +220,9 @@ def _joins_pixels(draft: Draft, flat: Node) -> bool:
     return len(before) == 4 and after == (*before[:2], before[2] * before[3])
 
 
-def _reshape(draft: Draft, node: Node, op: Any) -> None:
+def _reshape(draft: Draft, node: Node) -> None:
     """Only the last of several shapes counts, and one row for each image is called Flatten."""
+    op = op_of(node)
     inner = draft.source(node, Reshape) or draft.source(node, Flatten)
     value = node.inputs[0] if inner is None else inner.inputs[0]
     before, after = draft.type(value).shape, draft.type(node.name).shape
@@ -239,46 +238,43 @@ def _reshape(draft: Draft, node: Node, op: Any) -> None:
         draft.set(node, Reshape((-1, *after[1:])), value)
 
 
-def _gather(draft: Draft, node: Node, op: Any) -> None:
+def _gather(draft: Draft, node: Node) -> None:
     """Places among places are places; rows and columns repeated or skipped evenly are a nearest resize."""
+    op = op_of(node)
     value, places = node.inputs[0], op.indices
     inner = draft.source(node, Gather)
-    if inner is not None and _op(inner).axis == op.axis:
-        places, value = tuple(_op(inner).indices[place] for place in places), inner.inputs[0]
+    if inner is not None and op_of(inner).axis == op.axis:
+        places, value = tuple(op_of(inner).indices[place] for place in places), inner.inputs[0]
         draft.set(node, Gather(op.axis, places), value)
         node = replace(node, op=Gather(op.axis, places), inputs=(value,))
     if places == tuple(range(draft.type(value).shape[op.axis])):
         draft.drop(node)
-    elif inner is not None and (_op(inner).axis, op.axis) == (2, 3) and draft.type(node.name).is_map:
-        mode = _resize_mode((_op(inner).indices, places), draft.type(inner.inputs[0]).shape[2:])
+    elif inner is not None and (op_of(inner).axis, op.axis) == (2, 3) and draft.type(node.name).is_map:
+        mode = _resize_mode((op_of(inner).indices, places), draft.type(inner.inputs[0]).shape[2:])
         if mode:
-            draft.set(node, Resize((len(_op(inner).indices), len(places)), mode), *inner.inputs)
+            draft.set(node, Resize((len(op_of(inner).indices), len(places)), mode), *inner.inputs)
 
 
-def _permute(draft: Draft, node: Node, op: Any) -> None:
+def _permute(draft: Draft, node: Node) -> None:
     """Axes there and back are none at all, and around a softmax only choose its axis, as older exporters write it."""
+    op = op_of(node)
     softmax = draft.source(node, Softmax)
     first = draft.source(node if softmax is None else softmax, Permute)
     if first is None:
         return
-    axes = tuple(_op(first).axes[axis] for axis in op.axes)
+    axes = tuple(op_of(first).axes[axis] for axis in op.axes)
     if softmax is None:
         draft.set(node, Permute(axes), *first.inputs)
     elif axes == tuple(range(len(axes))):
-        draft.set(node, Softmax(_op(first).axes[_op(softmax).axis]), *first.inputs)
+        draft.set(node, Softmax(op_of(first).axes[op_of(softmax).axis]), *first.inputs)
     if softmax is None and axes == tuple(range(len(axes))):
         draft.drop(replace(node, inputs=first.inputs))
 
 
 def _resize_mode(taken: tuple[Shape, Shape], sizes: Shape) -> str:
-    """The nearest resize that takes these rows and columns, in float32 as torch computes it; empty if none does."""
-    for mode, centre in (("nearest", 0.0), ("nearest-exact", 0.5)):
-        points = [
-            (np.arange(len(places), dtype=np.float32) + np.float32(centre))
-            * (np.float32(size) / np.float32(len(places)))
-            for places, size in zip(taken, sizes, strict=True)
-        ]
-        pixels = [np.minimum(axis, size - 1).astype(np.int64) for axis, size in zip(points, sizes, strict=True)]
+    """The nearest resize that takes these rows and columns; empty if none does."""
+    for mode in ("nearest", "nearest-exact"):
+        pixels = [nearest_pixels(mode, size, len(places)) for places, size in zip(taken, sizes, strict=True)]
         if all(map(np.array_equal, pixels, taken)):
             return mode
     return ""

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Final
 
-from convsmith.interop.draft import Draft
+from convsmith.interop.draft import Draft, op_of
 from convsmith.ir import Node
 from convsmith.ops import (
     GELU,
@@ -30,13 +30,9 @@ Variable = Callable[[Draft, Node], str | None]
 """Tells the ``x`` of a gate, if it is one."""
 
 
-def _op(node: Node) -> Any:
-    """The operator of a node that a rule has recognised."""
-    return node.op
-
-
-def scalar(draft: Draft, node: Node, op: Any) -> None:
+def scalar(draft: Draft, node: Node) -> None:
     """A number that changes nothing, or the last step of an activation."""
+    op = op_of(node)
     function, value = op.function, op.value
     if (function, value) in (("add", 0.0), ("mul", 1.0), ("pow", 1.0)):
         draft.drop(node)
@@ -52,16 +48,17 @@ def scalar(draft: Draft, node: Node, op: Any) -> None:
             draft.set(node, GELU(), x)
 
 
-def clip(draft: Draft, node: Node, op: Any) -> None:
+def clip(draft: Draft, node: Node) -> None:
     """``clip(x / 6 + 0.5, 0, 1)``."""
+    op = op_of(node)
     shifted = draft.source(node, Scalar) if (op.low, op.high) == (0.0, 1.0) else None
-    if shifted is not None and (_op(shifted).function, _op(shifted).value) == ("add", 0.5):
+    if shifted is not None and (op_of(shifted).function, op_of(shifted).value) == ("add", 0.5):
         scaled = draft.source(shifted, Scalar)
-        if scaled is not None and _op(scaled).function == "mul" and _close(_op(scaled).value, 1 / 6):
+        if scaled is not None and op_of(scaled).function == "mul" and _close(op_of(scaled).value, 1 / 6):
             draft.set(node, HardSigmoid(), *scaled.inputs)
 
 
-def mul(draft: Draft, node: Node, op: Any) -> None:
+def mul(draft: Draft, node: Node) -> None:
     """``x`` times a gate made of ``x`` alone."""
     for gate, variable, activation in _GATES:
         if (x := _gated(draft, node, gate, variable)) is not None:
@@ -95,27 +92,27 @@ def _softplus(draft: Draft, gate: Node) -> str | None:
 def _shifted(draft: Draft, clipped: Node) -> str | None:
     """The ``x`` of ``clip(x + 3)``."""
     shifted = draft.source(clipped, Scalar)
-    holds = shifted is not None and (_op(shifted).function, _op(shifted).value) == ("add", 3.0)
+    holds = shifted is not None and (op_of(shifted).function, op_of(shifted).value) == ("add", 3.0)
     return shifted.inputs[0] if shifted is not None and holds else None
 
 
 def _error_function(draft: Draft, gate: Node) -> str | None:
     """The ``x`` of ``1 + erf(x / sqrt(2))``."""
-    error = draft.source(gate, Pointwise) if (_op(gate).function, _op(gate).value) == ("add", 1.0) else None
-    scaled = draft.source(error, Scalar) if error is not None and _op(error).function == "erf" else None
-    holds = scaled is not None and _op(scaled).function == "mul" and _close(_op(scaled).value, math.sqrt(0.5))
+    error = draft.source(gate, Pointwise) if (op_of(gate).function, op_of(gate).value) == ("add", 1.0) else None
+    scaled = draft.source(error, Scalar) if error is not None and op_of(error).function == "erf" else None
+    holds = scaled is not None and op_of(scaled).function == "mul" and _close(op_of(scaled).value, math.sqrt(0.5))
     return scaled.inputs[0] if scaled is not None and holds else None
 
 
 def _half_error_function(draft: Draft, gate: Node) -> str | None:
     """The ``x`` of ``(1 + erf(x / sqrt(2))) / 2``."""
-    whole = draft.source(gate, Scalar) if (_op(gate).function, _op(gate).value) == ("mul", 0.5) else None
+    whole = draft.source(gate, Scalar) if (op_of(gate).function, op_of(gate).value) == ("mul", 0.5) else None
     return _error_function(draft, whole) if whole is not None else None
 
 
 def _halved_error_function(draft: Draft, half: Node, gate: Node) -> bool:
     """``(x / 2) * (1 + erf(x / sqrt(2)))``."""
-    return (_op(half).function, _op(half).value) == ("mul", 0.5) and _error_function(draft, gate) == half.inputs[0]
+    return (op_of(half).function, op_of(half).value) == ("mul", 0.5) and _error_function(draft, gate) == half.inputs[0]
 
 
 _GATES: Final = (
@@ -128,11 +125,11 @@ _GATES: Final = (
 
 
 def _close(value: float, wanted: float) -> bool:
-    return math.isclose(value, wanted, rel_tol=1e-6)
+    return math.isclose(value, wanted, rel_tol=5e-6)  # such as 0.166667 and 0.166666
 
 
-def pointwise(draft: Draft, node: Node, op: Any) -> None:
+def pointwise(draft: Draft, node: Node) -> None:
     """One over a root."""
-    root = draft.source(node, Pointwise) if op.function == "reciprocal" else None
-    if root is not None and _op(root).function == "sqrt":
+    root = draft.source(node, Pointwise) if op_of(node).function == "reciprocal" else None
+    if root is not None and op_of(root).function == "sqrt":
         draft.set(node, Pointwise("rsqrt"), *root.inputs)

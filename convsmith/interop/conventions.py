@@ -161,14 +161,10 @@ def quoted(graph: Graph, called: Mapping[str, str] | None = None) -> dict[str, i
     Raises:
         OpError: If the network does not fit its input types.
     """
-    params = {"params": 0, "params without norm": 0}
-    for node in graph.nodes:
-        if not node.shares:
-            types = graph.input_types(node)
-            stored = sum(map(math.prod, node.op.param_shapes(*types).values()))
-            params["params"] += stored
-            params["params without norm"] += 0 if node.op.terms(*types).norm else stored
-    return _sums(QUOTED, graph, called) | params
+    norms = {node.name for node in graph.nodes if node.op.terms(*graph.input_types(node)).norm}
+    params = {name: math.prod(shape) for name, shape in graph.param_shapes.items()}
+    left = sum(count for name, count in params.items() if name.rpartition(".")[0] not in norms)
+    return _sums(QUOTED, graph, called) | {"params": sum(params.values()), "params without norm": left}
 
 
 def matching(graph: Graph, number: int, called: Mapping[str, str] | None = None) -> tuple[str, ...]:

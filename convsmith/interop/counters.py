@@ -214,8 +214,8 @@ THOP_OLD: Final[Rules] = {
     Resize: _resize(bilinear=11, bicubic=259),
 }
 THOP_MODULES: Final = frozenset(
-    "AdaptiveAvgPool2d AvgPool2d BatchNorm1d BatchNorm2d Conv1d Conv2d ConvTranspose2d InstanceNorm2d LayerNorm "
-    "LeakyReLU Linear PReLU Softmax SyncBatchNorm Upsample UpsamplingBilinear2d UpsamplingNearest2d".split()
+    "AdaptiveAvgPool2d AvgPool1d AvgPool2d BatchNorm1d BatchNorm2d Conv1d Conv2d Conv3d ConvTranspose2d InstanceNorm2d "
+    "LayerNorm LeakyReLU Linear PReLU Softmax SyncBatchNorm Upsample UpsamplingBilinear2d UpsamplingNearest2d".split()
 )
 
 PTFLOPS_OLD: Final[Rules] = {
@@ -242,8 +242,9 @@ PTFLOPS: Final[Rules] = {
 }
 """A hook on the module and a wrapper around the function that it calls: what both know is counted by both."""
 PTFLOPS_MODULES: Final = frozenset(
-    "AdaptiveAvgPool2d AdaptiveMaxPool2d AvgPool2d BatchNorm1d BatchNorm2d Conv1d Conv2d ConvTranspose2d ELU GELU "
-    "GroupNorm InstanceNorm2d LayerNorm LeakyReLU Linear MaxPool2d PReLU ReLU ReLU6 Upsample".split()
+    "AdaptiveAvgPool2d AdaptiveMaxPool2d AvgPool1d AvgPool2d BatchNorm1d BatchNorm2d Conv1d Conv2d Conv3d "
+    "ConvTranspose2d ELU GELU GroupNorm InstanceNorm2d LayerNorm LeakyReLU Linear MaxPool2d PReLU ReLU ReLU6 "
+    "Upsample".split()
 )
 
 CALFLOPS: Final[Rules] = {

@@ -8,6 +8,11 @@ from typing import Any
 from convsmith.ir import Graph, Node, Op, TensorType
 
 
+def op_of(node: Node) -> Any:
+    """The operator of a node that a rule has recognised, with all its attributes."""
+    return node.op
+
+
 class Draft:
     """The nodes of a graph as they are so far; the graph itself stays as it is."""
 

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from convsmith.ir import Node, Op, Shape, TensorType
-from convsmith.ops import BatchNorm1d, BatchNorm2d, Take
-
-
-def stored_shapes(op: Op, types: tuple[TensorType, ...]) -> Mapping[str, Shape]:
-    """Shapes of what an operator keeps: its parameters, fixed arrays and running statistics."""
-    if isinstance(op, BatchNorm1d | BatchNorm2d):
-        statistics = dict.fromkeys(("running_mean", "running_var"), (op.num_features,))
-        return {**op.param_shapes(*types), **statistics}
-    if isinstance(op, Take):
-        return {"index": op.shape}
-    if getattr(op, "learned", True):
-        return op.param_shapes(*types)
-    learned: Any = replace(op, learned=True)  # type: ignore[type-var]  # every operator is a dataclass
-    return learned.param_shapes(*types)
+from convsmith.ir import Node, TensorType
 
 
 @dataclass(frozen=True)
-class Draft:
+class OnnxDraft:
     """The ONNX nodes and stored tensors written so far."""
 
     nodes: list[NodeProto] = field(default_factory=list)
@@ -46,7 +31,7 @@ class Draft:
 
 
 @dataclass(frozen=True)
-class Call:
+class Writing:
     """One node of the graph on its way into the file.
 
     Attributes:
@@ -59,12 +44,12 @@ class Call:
     node: Node
     types: tuple[TensorType, ...]
     inputs: tuple[str, ...]
-    draft: Draft
+    draft: OnnxDraft
 
     @property
     def params(self) -> tuple[str, ...]:
         """Names of the stored arrays."""
-        return tuple(self.stored(name) for name in stored_shapes(self.node.op, self.types))
+        return tuple(self.stored(name) for name in self.node.op.stored_shapes(*self.types))
 
     def stored(self, name: str) -> str:
         """Full name of a stored array of this node."""

@@ -17,12 +17,12 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, ValueInfoProto, checker, helper, shape_inference
 
-from convsmith.errors import ModelError, OpError
+from convsmith.errors import ModelError, OpError, one_line
 from convsmith.files import write_atomically
 from convsmith.interop.mismatch import check_weights
-from convsmith.interop.onnx_draft import Call, Draft, stored_shapes
+from convsmith.interop.onnx_draft import OnnxDraft, Writing
 from convsmith.interop.onnx_ops import OPSET, write_node
-from convsmith.ir import Graph, Shape
+from convsmith.ir import Graph
 
 BATCH: Final = "batch"
 PIXELS: Final = "pixels"
@@ -74,21 +74,12 @@ def write_onnx(
 
 
 def run_onnx(model: Path | str | bytes, *, threads: int = 1) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
-    """Load a model of one input and one output into onnxruntime on the CPU; the result maps one to the other.
+    """A model of one input and one output in onnxruntime on the CPU, as a function from the one to the other.
 
     Raises:
         ModelError: If it cannot be loaded; the result raises it for an array that the model does not take.
     """
-    where = "ONNX model" if isinstance(model, bytes) else str(model)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors only; they are raised as well
-    content = model if isinstance(model, bytes) else str(model)
-    try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own classes have no common base
-        raise ModelError(f"onnxruntime cannot load it: {_reason(error)}", where=where) from error
+    session, where = open_session(model, threads=threads), _place(model)
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if (len(inputs), len(outputs)) != (1, 1):
         raise ModelError("must have one input and one output", received=(len(inputs), len(outputs)), where=where)
@@ -97,22 +88,51 @@ def run_onnx(model: Path | str | bytes, *, threads: int = 1) -> Callable[[NDArra
         try:
             return session.run(None, {inputs[0].name: array})[0]  # pyright: ignore[reportReturnType]
         except Exception as error:
-            raise ModelError(f"onnxruntime cannot run it: {_reason(error)}", where=where) from error
+            raise ModelError(f"onnxruntime cannot run it: {one_line(error)}", where=where) from error
 
     return run
 
 
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())
+def open_session(
+    model: Path | str | bytes, *, threads: int = 1, profile: Path | None = None, optimized: Path | None = None
+) -> onnxruntime.InferenceSession:
+    """Load a model into onnxruntime on the CPU.
+
+    Args:
+        model: A file or its content.
+        threads: Threads that a kernel may use; kernels run one after the other.
+        profile: How the name of the file begins that times every kernel until ``end_profiling``; None for no such file.
+        optimized: Where to write the graph that onnxruntime makes of the model.
+
+    Raises:
+        ModelError: If it cannot be loaded.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors only; they are raised as well
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile)
+    if optimized is not None:
+        options.optimized_model_filepath = str(optimized)
+    content = model if isinstance(model, bytes) else str(model)
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own classes have no common base
+        raise ModelError(f"onnxruntime cannot load it: {one_line(error)}", where=_place(model)) from error
+
+
+def _place(model: Path | str | bytes) -> str:
+    return "ONNX model" if isinstance(model, bytes) else str(model)
 
 
 def _model(
     graph: Graph, weights: Mapping[str, NDArray[Any]], preprocess: Preprocess | None, metadata: Mapping[str, str]
 ) -> ModelProto:
-    expected = _expected(graph)
-    check_weights(expected, weights)
-    draft, shapes = Draft(), _open_shapes(graph)
-    for name in expected:
+    check_weights(graph.stored_shapes, weights)
+    draft, shapes = OnnxDraft(), _open_shapes(graph)
+    for name in graph.stored_shapes:
         places = weights[name].dtype.kind == "i"
         draft.store(name, np.asarray(weights[name], np.int64 if places else np.float32))
     inputs = [_info(name, shapes[name]) for name, _ in graph.inputs]
@@ -121,7 +141,7 @@ def _model(
         inputs, tensors = _write_preprocess(graph, preprocess, draft)
     for node in graph.nodes:
         read = tuple(tensors[value] for value in node.inputs)
-        tensors[node.name] = write_node(Call(node, graph.input_types(node), read, draft))
+        tensors[node.name] = write_node(Writing(node, graph.input_types(node), read, draft))
     outputs = [_write_output(graph, value, tensors[value], shapes[value], draft) for value in graph.outputs]
     named = {info.name for info in outputs}
     written = {output for node in draft.nodes for output in node.output} - named
@@ -167,24 +187,16 @@ def _checked(graph: Graph, model: ModelProto) -> ModelProto:
         checker.check_model(model, full_check=True)
         return shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
     except (checker.ValidationError, shape_inference.InferenceError) as error:
-        raise ModelError(f"the graph is no valid ONNX model: {_reason(error)}", where=graph.name) from error
-
-
-def _expected(graph: Graph) -> dict[str, Shape]:
-    """Shapes of all stored arrays: parameters, fixed arrays and the running statistics of batch norms."""
-    return {
-        f"{node.name}.{name}": shape
-        for node in graph.nodes
-        if not node.shares
-        for name, shape in stored_shapes(node.op, graph.input_types(node)).items()
-    }
+        raise ModelError(f"the graph is no valid ONNX model: {one_line(error)}", where=graph.name) from error
 
 
 def _info(name: str, shape: list[int | str | None]) -> ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
-def _write_output(graph: Graph, value: str, tensor: str, shape: list[int | str | None], draft: Draft) -> ValueInfoProto:
+def _write_output(
+    graph: Graph, value: str, tensor: str, shape: list[int | str | None], draft: OnnxDraft
+) -> ValueInfoProto:
     name = LOGITS if len(graph.outputs) == 1 else value
     if tensor != name:
         draft.add(name, "Identity", tensor)
@@ -192,7 +204,7 @@ def _write_output(graph: Graph, value: str, tensor: str, shape: list[int | str |
 
 
 def _write_preprocess(
-    graph: Graph, preprocess: Preprocess, draft: Draft
+    graph: Graph, preprocess: Preprocess, draft: OnnxDraft
 ) -> tuple[list[ValueInfoProto], dict[str, str]]:
     """Write the way from pixels to the network's input; return the file's input and where the network finds its own."""
     (name, type), *others = graph.inputs

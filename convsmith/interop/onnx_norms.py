@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from convsmith.interop.draft import Draft
+from convsmith.interop.draft import Draft, op_of
 from convsmith.interop.onnx_tidy import Weights
 from convsmith.ir import Graph, Node, Op, Shape
 from convsmith.ops import (
@@ -80,12 +80,8 @@ def _apart(draft: Draft, node: Node, kind: type[Any]) -> tuple[Node, Node] | Non
 
 def _aligned(constant: Node, rank: int) -> Shape:
     """Shape of a constant with the axes in front that it leaves out."""
-    shape = _op(constant).shape
+    shape = op_of(constant).shape
     return (1,) * (rank - len(shape)) + shape
-
-
-def _op(node: Node) -> Any:
-    return node.op
 
 
 def _layer_norm(draft: Draft, quotient: Node) -> Norm | None:
@@ -96,14 +92,14 @@ def _layer_norm(draft: Draft, quotient: Node) -> Norm | None:
     if centred is None or root is None or type(centred.op) is not Sub:
         return None
     mean, added = draft.source(centred, Reduce, 1), draft.source(root, Scalar)
-    variance = draft.source(added, Reduce) if added is not None and _op(added).function == "add" else None
+    variance = draft.source(added, Reduce) if added is not None and op_of(added).function == "add" else None
     if mean is None or added is None or variance is None or mean.op != variance.op:
         return None
     squares = _source(draft, variance, Scalar("pow", 2.0)) or draft.source(variance, Mul)
-    value, op = centred.inputs[0], _op(mean)
+    value, op = centred.inputs[0], op_of(mean)
     if squares is None or {*squares.inputs} != {centred.name} or mean.inputs[0] != value:
         return None
-    shape, eps = draft.type(value).shape, _op(added).value
+    shape, eps = draft.type(value).shape, op_of(added).value
     if op.function != "mean" or not op.keepdim:
         return None
     if op.axes == (1,) and len(shape) == 4:
@@ -125,8 +121,8 @@ def _group_norm(draft: Draft, back: Node, weights: Weights) -> Norm | None:
     if inner is None or apart is None:
         return None
     value, own = apart.inputs[0], weights[inner.name]
-    type_, groups = draft.type(value), _op(inner).num_features
+    type_, groups = draft.type(value), op_of(inner).num_features
     plain = (own["weight"] == 1).all() and (own["bias"] == 0).all()
     if not plain or not type_.is_map or type_.shape != draft.type(back.name).shape or type_.shape[1] % groups:
         return None
-    return Norm(GroupNorm(groups, type_.shape[1], _op(inner).eps), value, (1,))
+    return Norm(GroupNorm(groups, type_.shape[1], op_of(inner).eps), value, (1,))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from convsmith.errors import ModelError
-from convsmith.interop.onnx_draft import Call
+from convsmith.interop.onnx_draft import Writing
 from convsmith.interop.onnx_write_maps import (
     adaptive_avg_pool,
     adaptive_max_pool,
@@ -90,7 +90,7 @@ from convsmith.ops import (
 OPSET = 21
 
 
-def write_node(call: Call) -> str:
+def write_node(call: Writing) -> str:
     """Write one node and return the name of the tensor that holds its value.
 
     Raises:
@@ -104,18 +104,18 @@ def write_node(call: Call) -> str:
     return writer(call, call.node.op)
 
 
-def _as(kind: str) -> Callable[[Call, Any], str]:
+def _as(kind: str) -> Callable[[Writing, Any], str]:
     return lambda call, op: call.add(kind, *call.inputs)
 
 
-def _pass(call: Call, op: Dropout | DropPath) -> str:
+def _pass(call: Writing, op: Dropout | DropPath) -> str:
     return call.inputs[0]
 
 
 # Elements
 
 
-def _clip(call: Call, low: float | None, high: float | None) -> str:
+def _clip(call: Writing, low: float | None, high: float | None) -> str:
     bounds = [
         "" if bound is None else call.constant(name, bound, np.float32)
         for name, bound in (("low", low), ("high", high))
@@ -123,15 +123,15 @@ def _clip(call: Call, low: float | None, high: float | None) -> str:
     return call.add("Clip", *call.inputs, *bounds)
 
 
-def _hard_sigmoid(call: Call, op: HardSigmoid) -> str:
+def _hard_sigmoid(call: Writing, op: HardSigmoid) -> str:
     return call.add("HardSigmoid", *call.inputs, alpha=1 / 6, beta=0.5)
 
 
-def _silu(call: Call, op: SiLU) -> str:
+def _silu(call: Writing, op: SiLU) -> str:
     return call.add("Mul", *call.inputs, call.step("sigmoid", "Sigmoid", *call.inputs))
 
 
-def _prelu(call: Call, op: PReLU) -> str:
+def _prelu(call: Writing, op: PReLU) -> str:
     slope = call.stored("weight")
     if op.num_parameters > 1 and call.types[0].rank > 2:
         shape = call.ints("slope.shape", -1, *[1] * (call.types[0].rank - 2))
@@ -139,7 +139,7 @@ def _prelu(call: Call, op: PReLU) -> str:
     return call.add("PRelu", *call.inputs, slope)
 
 
-def _pointwise(call: Call, op: Pointwise) -> str:
+def _pointwise(call: Writing, op: Pointwise) -> str:
     if op.function == "rsqrt":
         return call.add("Reciprocal", call.step("sqrt", "Sqrt", *call.inputs))
     if op.function == "square":
@@ -147,7 +147,7 @@ def _pointwise(call: Call, op: Pointwise) -> str:
     return call.add(op.function.capitalize(), *call.inputs)
 
 
-def _scalar(call: Call, op: Scalar) -> str:
+def _scalar(call: Writing, op: Scalar) -> str:
     value = call.constant("value", op.value, np.float32)
     if op.function in ("rsub", "rdiv"):
         return call.add(op.function[1:].capitalize(), value, *call.inputs)
@@ -157,7 +157,7 @@ def _scalar(call: Call, op: Scalar) -> str:
 # Products
 
 
-def _linear(call: Call, op: Linear) -> str:
+def _linear(call: Writing, op: Linear) -> str:
     rank = call.types[0].rank
     if rank == 2:
         return call.add("Gemm", *call.inputs, *call.params, transB=1)
@@ -169,18 +169,18 @@ def _linear(call: Call, op: Linear) -> str:
     return call.add("Transpose", value, perm=(0, rank - 1, *range(1, rank - 1)))
 
 
-def _times(call: Call, op: Linear, value: str, weight: str, finish: Callable[..., str]) -> str:
+def _times(call: Writing, op: Linear, value: str, weight: str, finish: Callable[..., str]) -> str:
     """A product with a stored matrix, and the bias; ``finish`` appends the last of the nodes."""
     if not op.bias:
         return finish("MatMul", value, weight)
     return finish("Add", call.step("product", "MatMul", value, weight), call.stored("bias"))
 
 
-def _einsum(call: Call, op: Einsum) -> str:
+def _einsum(call: Writing, op: Einsum) -> str:
     return call.add("Einsum", *call.inputs, equation=op.equation)
 
 
-def _attention(call: Call, op: ScaledDotProductAttention) -> str:
+def _attention(call: Writing, op: ScaledDotProductAttention) -> str:
     query, key, value, *mask = call.inputs
     rank, features = call.types[0].rank, call.types[0].shape[-1]
     turned = call.step("keys", "Transpose", key, perm=(*range(rank - 2), rank - 1, rank - 2))
@@ -191,7 +191,7 @@ def _attention(call: Call, op: ScaledDotProductAttention) -> str:
     return call.add("MatMul", call.step("weights", "Softmax", scores, axis=-1), value)
 
 
-def _conv(call: Call, op: Conv2d) -> str:
+def _conv(call: Writing, op: Conv2d) -> str:
     (top, bottom), (left, right) = op.padding
     return call.add(
         "Conv",
@@ -205,7 +205,7 @@ def _conv(call: Call, op: Conv2d) -> str:
     )
 
 
-def _conv1d(call: Call, op: Conv1d) -> str:
+def _conv1d(call: Writing, op: Conv1d) -> str:
     return call.add(
         "Conv",
         *call.inputs,
@@ -218,7 +218,7 @@ def _conv1d(call: Call, op: Conv1d) -> str:
     )
 
 
-def _conv_transpose(call: Call, op: ConvTranspose2d) -> str:
+def _conv_transpose(call: Writing, op: ConvTranspose2d) -> str:
     if any(extra >= stride for extra, stride in zip(op.output_padding, op.stride, strict=True)):
         rule = f"output_padding must be below stride {op.stride} in ONNX"
         raise ModelError(rule, received=op.output_padding, where=call.node.name)
@@ -238,40 +238,40 @@ def _conv_transpose(call: Call, op: ConvTranspose2d) -> str:
 # Normalisations
 
 
-def _ones_and_zeros(call: Call, *shape: int) -> tuple[str, str]:
+def _ones_and_zeros(call: Writing, *shape: int) -> tuple[str, str]:
     """The scale and the shift of a normalisation that has none."""
     return call.constant("weight", np.ones(shape), np.float32), call.constant("bias", np.zeros(shape), np.float32)
 
 
-def _batch_norm(call: Call, op: BatchNorm1d | BatchNorm2d) -> str:
+def _batch_norm(call: Writing, op: BatchNorm1d | BatchNorm2d) -> str:
     affine = () if op.affine else _ones_and_zeros(call, op.num_features)
     return call.add("BatchNormalization", *call.inputs, *affine, *call.params, epsilon=op.eps)
 
 
-def _group_norm(call: Call, op: GroupNorm) -> str:
+def _group_norm(call: Writing, op: GroupNorm) -> str:
     affine = call.params or _ones_and_zeros(call, op.num_channels)
     return call.add("GroupNormalization", *call.inputs, *affine, num_groups=op.num_groups, epsilon=op.eps)
 
 
-def _instance_norm(call: Call, op: InstanceNorm2d) -> str:
+def _instance_norm(call: Writing, op: InstanceNorm2d) -> str:
     affine = call.params or _ones_and_zeros(call, op.num_features)
     return call.add("InstanceNormalization", *call.inputs, *affine, epsilon=op.eps)
 
 
-def _layer_norm_2d(call: Call, op: LayerNorm2d) -> str:
+def _layer_norm_2d(call: Writing, op: LayerNorm2d) -> str:
     last = call.step("channels_last", "Transpose", *call.inputs, perm=(0, 2, 3, 1))
     affine = call.params or _ones_and_zeros(call, op.num_channels)
     normed = call.step("normed", "LayerNormalization", last, *affine, axis=-1, epsilon=op.eps)
     return call.add("Transpose", normed, perm=(0, 3, 1, 2))
 
 
-def _layer_norm(call: Call, op: LayerNorm) -> str:
+def _layer_norm(call: Writing, op: LayerNorm) -> str:
     affine = call.params or _ones_and_zeros(call, *op.normalized_shape)
     axis = -len(op.normalized_shape)
     return call.add("LayerNormalization", *call.inputs, *affine, axis=axis, epsilon=op.eps)
 
 
-def _rms_norm(call: Call, op: RMSNorm) -> str:
+def _rms_norm(call: Writing, op: RMSNorm) -> str:
     axes = call.ints("axes", *range(-len(op.normalized_shape), 0))
     mean = call.step("mean", "ReduceMean", call.step("squares", "Mul", *call.inputs * 2), axes)
     length = call.step("length", "Sqrt", call.step("added", "Add", mean, call.constant("eps", op.eps, np.float32)))
@@ -280,7 +280,7 @@ def _rms_norm(call: Call, op: RMSNorm) -> str:
     return call.add("Mul", call.step("normed", "Div", *call.inputs, length), call.stored("weight"))
 
 
-def _local_response_norm(call: Call, op: LocalResponseNorm) -> str:
+def _local_response_norm(call: Writing, op: LocalResponseNorm) -> str:
     if op.size % 2 == 0:
         raise ModelError(
             "size must be odd in ONNX, whose window lies otherwise", received=op.size, where=call.node.name
@@ -291,13 +291,13 @@ def _local_response_norm(call: Call, op: LocalResponseNorm) -> str:
 # Axes and shapes
 
 
-def _reduce(call: Call, op: Reduce) -> str:
+def _reduce(call: Writing, op: Reduce) -> str:
     if op.function in ("var", "std"):
         return _spread(call, op)
     return call.add(f"Reduce{op.function.capitalize()}", *call.inputs, call.ints("axes", *op.axes), keepdims=op.keepdim)
 
 
-def _spread(call: Call, op: Reduce) -> str:
+def _spread(call: Writing, op: Reduce) -> str:
     """Variance, or its root."""
     axes, shape = call.ints("axes", *op.axes), call.types[0].shape
     centred = call.step("centred", "Sub", *call.inputs, call.step("mean", "ReduceMean", *call.inputs, axes))
@@ -308,30 +308,30 @@ def _spread(call: Call, op: Reduce) -> str:
     return call.add("Sqrt", call.step("var", "Div", squares, count))
 
 
-def _reshape(call: Call, op: Reshape) -> str:
+def _reshape(call: Writing, op: Reshape) -> str:
     return call.add("Reshape", *call.inputs, call.ints("shape", *op.shape))
 
 
-def _expand(call: Call, op: Expand) -> str:
+def _expand(call: Writing, op: Expand) -> str:
     return call.add("Expand", *call.inputs, call.ints("shape", *(1 if size == -1 else size for size in op.shape)))
 
 
-def _slice(call: Call, op: Slice) -> str:
+def _slice(call: Writing, op: Slice) -> str:
     places = (("start", op.start), ("stop", op.stop), ("axis", op.axis), ("step", op.step))
     return call.add("Slice", *call.inputs, *(call.ints(name, value) for name, value in places))
 
 
-def _gather(call: Call, op: Gather) -> str:
+def _gather(call: Writing, op: Gather) -> str:
     return call.add("Gather", *call.inputs, call.ints("indices", *op.indices), axis=op.axis)
 
 
-def _roll(call: Call, op: Roll) -> str:
+def _roll(call: Writing, op: Roll) -> str:
     size = call.types[0].shape[op.axis]
     order = np.roll(np.arange(size), op.shift).tolist()
     return call.add("Gather", *call.inputs, call.ints("indices", *order), axis=op.axis)
 
 
-WRITERS: Mapping[type[Any], Callable[[Call, Any], str]] = {
+WRITERS: Mapping[type[Any], Callable[[Writing, Any], str]] = {
     AdaptiveAvgPool2d: adaptive_avg_pool,
     AdaptiveMaxPool2d: adaptive_max_pool,
     Add: _as("Add"),

@@ -83,9 +83,9 @@ def _padding(call: Call, sizes: Shape, kernel: tuple[int, ...], *, crops: bool =
         return _sides(pads or (0,) * (2 * len(kernel)))
     padding = list[tuple[int, int]]()
     for size, taps, step, gap in zip(sizes, kernel, stride, dilation, strict=True):
-        total = (-(-size // step) - 1) * step + gap * (taps - 1) + 1 - size
+        total = Window(taps, Fraction(step), dilation=gap).reaching(-(-size // step), size).after
         total = total if crops else max(0, total)
-        before = int((total if mode == "SAME_UPPER" else total + 1) / 2)
+        before = int((total if mode == "SAME_UPPER" else total + 1) / 2)  # towards zero, as onnxruntime crops
         padding.append((before, total - before))
     return tuple(padding)
 

@@ -50,6 +50,7 @@ from convsmith.interop.onnx_read_shapes import (
     transpose,
     unsqueeze,
 )
+from convsmith.interop.onnx_types import FLOATS
 from convsmith.interop.recorder import Value
 from convsmith.ir import Op
 from convsmith.ops import (
@@ -60,7 +61,6 @@ from convsmith.ops import (
     Einsum,
     GlobalAvgPool,
     GlobalMaxPool,
-    HardSigmoid,
     HardSwish,
     LeakyReLU,
     Maximum,
@@ -73,7 +73,6 @@ from convsmith.ops import (
     Scalar,
     ScaledDotProductAttention,
     Sigmoid,
-    SiLU,
     Softmax,
     Softplus,
     Tanh,
@@ -94,8 +93,8 @@ def _pass(call: Call) -> Value:
 
 def _cast(call: Call) -> Value:
     value = call.value()
-    fractions = call.attributes.get("to", 1) in (1, 10, 11, 16)  # float, float16, double, bfloat16
-    if not fractions and call.reader.recorder.types[value.name].dtype.startswith(("float", "bfloat")):
+    fractions = call.reader.recorder.types[value.name].dtype in FLOATS.values()
+    if fractions and call.attributes.get("to", 1) not in FLOATS:
         raise Unsupported("to whole numbers")
     return value
 
@@ -156,8 +155,6 @@ def _gelu(call: Call) -> Value:
 
 def _hard_sigmoid(call: Call) -> Value:
     alpha, beta = call.number("alpha", 0.2), call.number("beta", 0.5)
-    if abs(alpha - 1 / 6) < 1e-6 and beta == 0.5:
-        return call.pointwise(HardSigmoid())
     scaled = call.pointwise(Scalar("mul", alpha), part="scaled")
     shifted = call.add(Scalar("add", beta), scaled, part="shifted", on_map=True)
     return call.add(Clip(0.0, 1.0), shifted, on_map=True)
@@ -165,8 +162,6 @@ def _hard_sigmoid(call: Call) -> Value:
 
 def _swish(call: Call) -> Value:
     alpha = call.number("alpha", 1.0)
-    if alpha == 1:
-        return call.pointwise(SiLU())
     gate = call.add(Sigmoid(), call.pointwise(Scalar("mul", alpha), part="scaled"), part="gate", on_map=True)
     return call.add(Mul(), call.value(), gate, on_map=True)
 
@@ -294,7 +289,7 @@ def _known(kind: str) -> Read:
 
 
 READERS: Mapping[str, Read] = {
-    **{name.capitalize(): _as(Pointwise(name)) for name in FUNCTIONS},
+    **{name.capitalize(): _as(Pointwise(name)) for name in FUNCTIONS if name not in ("rsqrt", "square")},
     "Add": _arithmetic(ADD),
     "Attention": _attention,
     "AveragePool": average_pool,

@@ -16,6 +16,7 @@ from convsmith.interop.onnx_call import Array, Call, Unsupported, shortest
 from convsmith.interop.onnx_read_layers import on_map
 from convsmith.interop.recorder import Value
 from convsmith.ops import Gather, Resize
+from convsmith.ops.resample import nearest_pixels
 
 
 @dataclass(frozen=True)
@@ -58,16 +59,6 @@ _ROUNDING: dict[str, Any] = {
     "round_prefer_ceil": lambda points: np.floor(points + np.float32(0.5)),
     "floor": np.floor,
     "ceil": np.ceil,
-}
-
-_TORCH: dict[str, Any] = {
-    "nearest": lambda axis: (
-        np.arange(axis.outputs, dtype=np.float32) * (np.float32(axis.size) / np.float32(axis.outputs))
-    ),
-    "nearest-exact": lambda axis: (
-        (np.arange(axis.outputs, dtype=np.float32) + np.float32(0.5))
-        * (np.float32(axis.size) / np.float32(axis.outputs))
-    ),
 }
 
 
@@ -126,8 +117,8 @@ def _mode(call: Call) -> str:
 
 def _nearest(call: Call, map: Value, rows: Axis, columns: Axis) -> Value:
     taken = [_pixels(call, axis) for axis in (rows, columns)]
-    for mode, points in _TORCH.items():
-        usual = [_cut(points(axis), axis) for axis in (rows, columns)]
+    for mode in ("nearest", "nearest-exact"):
+        usual = [nearest_pixels(mode, axis.size, axis.outputs) for axis in (rows, columns)]
         if all(np.array_equal(*pair) for pair in zip(taken, usual, strict=True)):
             return call.add(Resize((rows.outputs, columns.outputs), mode), map, on_map=True)
     picked = call.add(Gather(2, tuple(taken[0].tolist())), map, part="rows", on_map=True)
@@ -140,11 +131,7 @@ def _pixels(call: Call, axis: Axis) -> Array:
         rounding = "ceil" if axis.scale < 1 else "floor"
     else:
         rounding = call.text("nearest_mode", "round_prefer_floor")
-    return _cut(_ROUNDING[rounding](points), axis)
-
-
-def _cut(points: Array, axis: Axis) -> Array:
-    return np.clip(np.floor(points), 0, axis.size - 1).astype(np.int64)
+    return np.clip(_ROUNDING[rounding](points), 0, axis.size - 1).astype(np.int64)
 
 
 def _interpolation(call: Call, rows: Axis, columns: Axis) -> Resize:

@@ -27,8 +27,9 @@ from convsmith.ops import (
     Slice,
     Take,
 )
+from convsmith.ops.resample import PAD_MODES
 
-_PAD_MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
+_PAD_MODES = {theirs: ours for ours, theirs in PAD_MODES.items()}
 
 
 def aligned(call: Call) -> tuple[list[Value], bool]:
@@ -199,12 +200,8 @@ def reduction(function: str, before: str = "", after: str = "") -> Callable[[Cal
             return call.pointwise(Pointwise(before)) if before else call.value()
         value = call.pointwise(Pointwise(before), part=before) if before else call.value()
         rank, keep = len(call.shape(value)), bool(call.attributes.get("keepdims", 1))
-        gone = [axis % rank for axis in axes or range(rank)]
-        kept = [call.axis(value, axis) for axis in range(rank) if axis not in gone]
-        if not keep and kept != sorted(kept):
-            value = call.reader.recorder.plain(value)
-        op = Reduce(function, tuple(sorted({call.axis(value, axis) for axis in gone})), keep)
-        result = call.add(op, value, part="reduced" if after else "", on_map=True)
+        value, axes = call.reader.recorder.reduced(value, axes or range(rank), keepdim=keep)
+        result = call.add(Reduce(function, axes, keep), value, part="reduced" if after else "", on_map=True)
         result = result if keep else Value(result.name)
         return call.add(Pointwise(after), result, on_map=True) if after else result
 

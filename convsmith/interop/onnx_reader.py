@@ -13,14 +13,14 @@ from typing import Any, Final
 
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, defs, helper
 
-from convsmith.errors import ConvsmithError, ModelError, OpError
+from convsmith.errors import ConvsmithError, ModelError, OpError, one_line
 from convsmith.interop.canonical import canonical
 from convsmith.interop.onnx_call import Array, Call, Operand, Reader, Unsupported, readable
 from convsmith.interop.onnx_fold import fold
 from convsmith.interop.onnx_norms import join_norms
 from convsmith.interop.onnx_order import kind_of, name_of, node_error, running_order
 from convsmith.interop.onnx_read_ops import READERS
-from convsmith.interop.onnx_source import Source, one_line, open_source, stored_tensors
+from convsmith.interop.onnx_source import Source, open_source, stored_tensors
 from convsmith.interop.onnx_tidy import absorb_biases, nest_names, share_weights
 from convsmith.interop.onnx_types import FLOATS, given_types, input_type, tensor_type
 from convsmith.interop.reading import Reading, Unknown

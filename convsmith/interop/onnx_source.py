@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, inliner, numpy_helper
 
-from convsmith.errors import ModelError
+from convsmith.errors import ModelError, one_line
 
 _LARGEST: Final = 2**31 - 1
 """Bytes that protobuf can hold."""
@@ -154,9 +154,3 @@ def stored_tensors(source: Source) -> Mapping[str, TensorProto]:
         rule = "stored tensors must not be sparse"
         raise ModelError(rule, received=graph.sparse_initializer[0].values.name, where=source.name)
     return {tensor.name: tensor for tensor in graph.initializer}
-
-
-def one_line(error: Exception) -> str:
-    """The message of an error without its line breaks."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= 200 else f"{text[:197]}..."

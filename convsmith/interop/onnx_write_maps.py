@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convsmith.interop.onnx_draft import Call
+from convsmith.interop.onnx_draft import Writing
 from convsmith.ir import Window
 from convsmith.ops import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d, Pad, PixelUnshuffle, Resize
+from convsmith.ops.resample import PAD_MODES, nearest_pixels
 
-_PAD_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
-
-def max_pool(call: Call, op: MaxPool2d) -> str:
+def max_pool(call: Writing, op: MaxPool2d) -> str:
     """MaxPool."""
     value, pads = call.inputs[0], _reach(op.padding, op.window(*call.types))
     if any(pad >= op.kernel_size[axis % 2] for axis, pad in enumerate(pads)):  # runtimes refuse that much
@@ -26,7 +25,7 @@ def max_pool(call: Call, op: MaxPool2d) -> str:
     return call.add("MaxPool", value, kernel_shape=op.kernel_size, strides=op.stride, pads=pads, dilations=op.dilation)
 
 
-def avg_pool(call: Call, op: AvgPool2d) -> str:
+def avg_pool(call: Writing, op: AvgPool2d) -> str:
     """AveragePool."""
     value, pads, count = call.inputs[0], _reach(op.padding, op.window(*call.types)), op.count_include_pad
     (top, bottom), (left, right) = op.padding
@@ -49,12 +48,12 @@ def _reach(padding: tuple[tuple[int, int], ...], windows: tuple[Window, Window])
     return top, left, max(bottom, windows[0].after), max(right, windows[1].after)
 
 
-def _padded(call: Call, pads: tuple[int, int, int, int], value: float) -> str:
+def _padded(call: Writing, pads: tuple[int, int, int, int], value: float) -> str:
     sizes = call.ints("pads", 0, 0, *pads[:2], 0, 0, *pads[2:])
     return call.step("padded", "Pad", call.inputs[0], sizes, call.constant("blank", value, np.float32))
 
 
-def adaptive_avg_pool(call: Call, op: AdaptiveAvgPool2d) -> str:
+def adaptive_avg_pool(call: Writing, op: AdaptiveAvgPool2d) -> str:
     """Windows of one size are an AveragePool; others, a matrix of means from either side."""
     if op.output_size == (1, 1):
         return call.add("GlobalAveragePool", *call.inputs)
@@ -70,7 +69,7 @@ def adaptive_avg_pool(call: Call, op: AdaptiveAvgPool2d) -> str:
     return call.add("MatMul", down, call.constant("columns.means", columns.T, np.float32))
 
 
-def adaptive_max_pool(call: Call, op: AdaptiveMaxPool2d) -> str:
+def adaptive_max_pool(call: Writing, op: AdaptiveMaxPool2d) -> str:
     """Windows of one size are a MaxPool; others, too, once each has been filled up with its own last pixels."""
     if op.output_size == (1, 1):
         return call.add("GlobalMaxPool", *call.inputs)
@@ -90,15 +89,15 @@ def _windows(size: int, outputs: int) -> list[range]:
     return [range(place * size // outputs, -(-(place + 1) * size // outputs)) for place in range(outputs)]
 
 
-def pad(call: Call, op: Pad) -> str:
+def pad(call: Writing, op: Pad) -> str:
     """Pad."""
     (top, bottom), (left, right) = op.padding
     sizes = call.ints("pads", 0, 0, top, left, 0, 0, bottom, right)
     blank = [call.constant("blank", op.value, np.float32)] if op.value else []
-    return call.add("Pad", *call.inputs, sizes, *blank, mode=_PAD_MODES[op.mode])
+    return call.add("Pad", *call.inputs, sizes, *blank, mode=PAD_MODES[op.mode])
 
 
-def resize(call: Call, op: Resize) -> str:
+def resize(call: Writing, op: Resize) -> str:
     """Resize, or rows and columns by number where runtimes round coordinates differently."""
     if op.mode.startswith("nearest"):
         return _nearest(call, op)
@@ -107,18 +106,10 @@ def resize(call: Call, op: Resize) -> str:
     return _interpolate(call, op, coordinate_transformation_mode=mode, **options)
 
 
-def _nearest(call: Call, op: Resize) -> str:
-    """Enlarging by whole factors is Resize; otherwise pixels are gathered.
-
-    The pixels are those that torch takes, which computes in float32 as well.
-    """
+def _nearest(call: Writing, op: Resize) -> str:
+    """Enlarging by whole factors is Resize; otherwise pixels are gathered."""
     sizes = call.types[0].shape[2:]
-    centre = np.float32(0.5 if op.mode == "nearest-exact" else 0)
-    scales = [np.float32(size) / np.float32(outputs) for size, outputs in zip(sizes, op.size, strict=True)]
-    rows, columns = (
-        np.minimum((np.arange(outputs, dtype=np.float32) + centre) * scale, size - 1).astype(np.int64)
-        for outputs, scale, size in zip(op.size, scales, sizes, strict=True)
-    )
+    rows, columns = (nearest_pixels(op.mode, size, outputs) for size, outputs in zip(sizes, op.size, strict=True))
     if all(_repeats(pixels, size) for pixels, size in ((rows, sizes[0]), (columns, sizes[1]))):
         return _interpolate(call, op, mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor")
     picked = call.step("picked", "Gather", *call.inputs, call.constant("rows", rows, np.int64), axis=2)
@@ -130,12 +121,12 @@ def _repeats(pixels: NDArray[np.int64], size: int) -> bool:
     return np.array_equal(pixels, np.repeat(np.arange(size), len(pixels) // size))
 
 
-def _interpolate(call: Call, op: Resize, **attributes: Any) -> str:
+def _interpolate(call: Writing, op: Resize, **attributes: Any) -> str:
     sizes = call.ints("size", *op.size)
     return call.add("Resize", *call.inputs, "", "", sizes, axes=(2, 3), **attributes)
 
 
-def pixel_unshuffle(call: Call, op: PixelUnshuffle) -> str:
+def pixel_unshuffle(call: Writing, op: PixelUnshuffle) -> str:
     """SpaceToDepth, whose channels come in another order."""
     apart = call.step("apart", "SpaceToDepth", *call.inputs, blocksize=op.factor)
     order = np.arange(call.types[0].shape[1] * op.factor**2).reshape(op.factor**2, -1).T.reshape(-1)

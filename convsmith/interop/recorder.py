@@ -7,6 +7,7 @@ step that moves them back. A step that needs the elements in that very order get
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -89,11 +90,20 @@ class Recorder:
             return Value(value.name, channels_last=True)
         return Value(self._append(_permute(base), (value.name,), name))
 
+    def reduced(self, value: Value, axes: Iterable[int], *, keepdim: bool) -> tuple[Value, tuple[int, ...]]:
+        """What a reduction along axes of the source reads, and along which axes of the graph, in order."""
+        rank = self.types[value.name].rank
+        gone = {axis % rank for axis in axes}
+        kept = [self.axis(value, axis) for axis in range(rank) if axis not in gone]
+        if not keepdim and kept != sorted(kept):
+            value = self.plain(value)
+        return value, tuple(sorted(self.axis(value, axis) for axis in gone))
+
     def plain(self, value: Value) -> Value:
         """The value with its elements in the order in which the source sees them."""
         if not value.channels_last:
             return value
-        return Value(self._append(_permute(CHANNELS_LAST), (value.name,), f"{value.name}.channels_last"))
+        return Value(self._append(_permute(CHANNELS_LAST), (value.name,), f"{value.name}_channels_last"))
 
     def unique(self, name: str) -> str:
         """``name``, or ``name_1``, ``name_2``, ... where it is taken."""

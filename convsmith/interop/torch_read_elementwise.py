@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # the field's name for it
 
+from convsmith.errors import OpError
 from convsmith.interop.common_ops import ADD, DIV, MAXIMUM, MINIMUM, MUL, POW, SUB, Arithmetic, bounded
 from convsmith.interop.recorder import Value
 from convsmith.interop.torch_read_layers import Handler
@@ -82,9 +83,11 @@ def _prelu(t: Trace, input: Tensor, weight: Tensor) -> Any:
 
 
 def _clip(t: Trace, input: Tensor, min: Any = None, max: Any = None, inplace: bool = False) -> Any:
-    if isinstance(min, Tensor) or isinstance(max, Tensor):
+    if id(input) not in t.values:
         return NotImplemented
-    low, high = (None if bound is None else float(bound) for bound in (min, max))
+    low, high = (None if bound is None else _number(t, bound, input.dim()) for bound in (min, max))
+    if (low, high).count(None) > (min, max).count(None):
+        raise OpError("a bound is not a number that is known")
     return pointwise(t, bounded(low, high), input, "clamp", inplace=inplace)
 
 
@@ -165,11 +168,11 @@ def join(t: Trace, op: Any, first: Tensor, second: Tensor, function: str) -> Val
     return t.step(op, *values, function=function, on_map=on_map)
 
 
-def _number(t: Trace, operand: Any) -> float | None:
-    """A number, also where it stands in a tensor of no axes that is neither learned nor without memory."""
+def _number(t: Trace, operand: Any, rank: int = 0) -> float | None:
+    """A number, also alone in a tensor of at most ``rank`` axes that is neither learned nor without memory."""
     if isinstance(operand, int | float):
         return float(operand)
-    if not isinstance(operand, Tensor) or operand.dim() > 0 or operand.is_meta:
+    if not isinstance(operand, Tensor) or operand.dim() > rank or operand.numel() != 1 or operand.is_meta:
         return None
     return None if id(operand) in t.params or id(operand) in t.values else float(operand)
 

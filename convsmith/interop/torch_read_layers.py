@@ -16,6 +16,7 @@ from torch.nn import functional as F  # the field's name for it
 from convsmith.interop.common_ops import whole_equation
 from convsmith.interop.recorder import Value
 from convsmith.interop.torch_trace import Trace, make
+from convsmith.ir import same_padding
 from convsmith.ops import (
     AdaptiveAvgPool2d,
     AdaptiveMaxPool2d,
@@ -59,7 +60,7 @@ def _conv(t: Trace, input: Tensor, weight: Tensor, bias: Tensor | None = None, s
     if len(kernel) not in (1, 2) or input.dim() != len(kernel) + 2:
         return NotImplemented
     stride, dilation = fixed(stride), fixed(dilation)
-    padding = _same(kernel, dilation) if padding == "same" else 0 if padding == "valid" else fixed(padding)
+    padding = _padding(padding, input.shape[2:], kernel, dilation)
     if id(weight) in t.values:
         geometry = tuple(kernel), stride, padding, dilation, groups
         return _dynamic_conv(t, input, weight, geometry) if bias is None and len(kernel) == 2 else NotImplemented
@@ -102,11 +103,12 @@ def _fed(t: Trace, input: Tensor, weight: Tensor) -> Value | None:
     return None if id(weight) in t.values else value
 
 
-def _same(kernel: Sequence[int], dilation: Any) -> Any:
-    """Padding of torch's ``same``: the odd pixel goes to the end."""
-    spread = dilation if isinstance(dilation, tuple) else (dilation,) * len(kernel)
-    totals = [step * (size - 1) for step, size in zip(spread, kernel, strict=False)]
-    return tuple((total // 2, total - total // 2) for total in totals)
+def _padding(padding: Any, sizes: Sequence[int], kernel: Sequence[int], dilation: Any) -> Any:
+    """Padding in numbers where it is a word; ``same`` is for a stride of one."""
+    if padding != "same":
+        return 0 if padding == "valid" else fixed(padding)
+    gaps = dilation if isinstance(dilation, tuple) else (dilation,) * len(kernel)
+    return tuple(same_padding(size, taps, 1, gap) for size, taps, gap in zip(sizes, kernel, gaps, strict=False))
 
 
 def _single(value: Any) -> int:

@@ -55,14 +55,11 @@ def reduce(
         return NotImplemented
     rank = input.dim()
     dims = range(rank) if dim is None else (dim,) if isinstance(dim, int) else dim
-    axes = tuple(sorted(t.recorder.axis(value, one % rank) for one in dims))
+    value, axes = t.recorder.reduced(value, dims, keepdim=keepdim)
     if function == "mean" and axes == (2, 3) and rank == 4:
         return _mean_of_map(t, value, keepdim=keepdim)
-    if value.channels_last and not keepdim:
-        value = t.recorder.plain(value)
-        axes = tuple(sorted(one % rank for one in dims))
-    op = make(Reduce, function, axes, keepdim, correction)
-    return t.track(t.step(op, value, function=function, on_map=True))
+    result = t.step(make(Reduce, function, axes, keepdim, correction), value, function=function, on_map=True)
+    return t.track(result if keepdim else Value(result.name))
 
 
 def _extreme(function: str, two: Arithmetic) -> Handler:

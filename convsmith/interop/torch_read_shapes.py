@@ -64,14 +64,17 @@ def _permuted(axes_of: Any, function: str) -> Handler:
         value = t.values.get(id(input))
         if value is None:
             return NotImplemented
-        axes = axes_of(input.dim(), *args, **options)
-        path, leaf = t.place()
-        name = f"{path}.{function}" if path else function
-        result = t.recorder.permute(value, axes, name=name)
-        t.called.setdefault(result.name, leaf or function)
-        return t.track(result)
+        return t.track(permute(t, value, axes_of(input.dim(), *args, **options), function))
 
     return handler
+
+
+def permute(t: Trace, value: Value, axes: Shape, label: str = "permute") -> Value:
+    """The value with its axes in another order, as torch sees them."""
+    name, ran = t.named(label)
+    result = t.recorder.permute(value, axes, name=name)
+    t.called.setdefault(result.name, ran)
+    return result
 
 
 def _permute_axes(rank: int, *dims: Any) -> tuple[int, ...]:
@@ -95,6 +98,7 @@ def _reversed_axes(rank: int) -> tuple[int, ...]:
 
 def _cat(t: Trace, tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None, out: None = None) -> Any:
     dim = dim if axis is None else axis
+    tensors = [tensor for tensor in tensors if tensor.numel()]
     tracked = [t.values[id(tensor)] for tensor in tensors if id(tensor) in t.values]
     if not tracked:
         return NotImplemented
@@ -154,6 +158,9 @@ def _getitem(t: Trace, input: Tensor, index: Any) -> Any:
     items = list(index) if isinstance(index, tuple) else [index]
     if any(isinstance(item, Tensor | list) for item in items):
         return _gather(t, input, value, items)
+    result = input[index]
+    if not result.numel():
+        return result
     axes = sum(1 for item in items if item is not None and item is not Ellipsis)
     if any(item is Ellipsis for item in items):
         at = next(position for position, item in enumerate(items) if item is Ellipsis)
@@ -164,17 +171,13 @@ def _getitem(t: Trace, input: Tensor, index: Any) -> Any:
             continue
         size = input.shape[dim]
         if isinstance(item, slice):
-            start, stop, step = item.indices(size)
-            if step < 1 or stop <= start:
-                return NotImplemented
-            value = _slice(t, value, dim, start, stop, step)
+            value = _slice(t, value, dim, *item.indices(size))
         elif isinstance(item, int) and not isinstance(item, bool):
             start = item % size
             value = _slice(t, value, dim, start, start + 1)
         else:
             return NotImplemented
         dim += 1
-    result = input[index]
     return t.bind(result, reshape(t, value, tuple(result.shape), "squeeze"))
 
 
@@ -194,9 +197,24 @@ def _index_select(t: Trace, input: Tensor, dim: int, index: Any) -> Any:
         return NotImplemented
     dim %= input.dim()
     if not chosen.is_meta and chosen.dim() == 1 and len(chosen) <= _LISTED:
-        indices = tuple(int(one) % input.shape[dim] for one in chosen.tolist())
-        return t.track(t.step(make(Gather, t.recorder.axis(value, dim), indices), value, function="index", on_map=True))
+        return t.track(picked(t, value, dim, [one % input.shape[dim] for one in chosen.tolist()], "index"))
     return t.track(t.step(make(Take, dim, tuple(chosen.shape)), value, function="index"))
+
+
+def picked(t: Trace, value: Value, dim: int, places: Sequence[int], label: str) -> Value:
+    """The elements at these places of an axis as torch sees it."""
+    if list(places) == list(range(t.recorder.shape(value)[dim])):
+        return value
+    op = make(Gather, t.recorder.axis(value, dim), tuple(places))
+    return t.step(op, value, function=label, on_map=True)
+
+
+def _repeat_interleave(t: Trace, input: Tensor, repeats: Any, dim: int | None = None, **_: Any) -> Any:
+    value = t.values.get(id(input))
+    if value is None or dim is None or not isinstance(repeats, int):
+        return NotImplemented
+    places = [place for place in range(input.shape[dim]) for _ in range(repeats)]
+    return t.track(picked(t, value, dim % input.dim(), places, "repeat_interleave"))
 
 
 def _repeat(t: Trace, input: Tensor, *sizes: Any) -> Any:
@@ -303,8 +321,7 @@ def _channel_shuffle(t: Trace, input: Tensor, groups: int) -> Any:
         return NotImplemented
     batch, channels, *size = input.shape
     cut = reshape(t, value, (batch, groups, channels // groups, *size))
-    axes = (0, 2, 1, *range(3, 3 + len(size)))
-    return t.track(reshape(t, t.recorder.permute(cut, axes, name=f"{cut.name}.permute"), tuple(input.shape)))
+    return t.track(reshape(t, permute(t, cut, (0, 2, 1, *range(3, 3 + len(size)))), tuple(input.shape)))
 
 
 def _roll(t: Trace, input: Tensor, shifts: Any, dims: Any = None) -> Any:
@@ -324,6 +341,15 @@ def _same(t: Trace, input: Any, *_: Any, **__: Any) -> Any:
     return NotImplemented if value is None else t.track(value)
 
 
+def _cast(t: Trace, input: Tensor, *args: Any, **options: Any) -> Any:
+    """A change of type is none of the network; the tensor that it may be taken from gives nothing else."""
+    if id(input) in t.values or not (args and isinstance(args[0], Tensor)):
+        return _same(t, input)
+    result = input.to(args[0].dtype)
+    t.derive([input], [result])
+    return result
+
+
 SHAPES: dict[Any, Handler] = {
     torch.cat: _cat,
     torch.concat: _cat,
@@ -337,6 +363,8 @@ SHAPES: dict[Any, Handler] = {
     torch.index_select: _index_select,
     Tensor.index_select: _index_select,
     Tensor.repeat: _repeat,
+    torch.repeat_interleave: _repeat_interleave,
+    Tensor.repeat_interleave: _repeat_interleave,
     Tensor.expand: _expand,
     Tensor.expand_as: _expand_as,
     torch.split: _parts(torch.split),
@@ -353,6 +381,8 @@ SHAPES: dict[Any, Handler] = {
     F.channel_shuffle: _channel_shuffle,
     torch.roll: _roll,
     Tensor.roll: _roll,
+    Tensor.to: _cast,
+    Tensor.type_as: _cast,
 }
 """The handler of every function that moves, cuts or joins elements."""
 
@@ -372,8 +402,8 @@ for _name, _axes in (
     SHAPES[getattr(torch, _name)] = SHAPES[getattr(Tensor, _name)] = _permuted(_axes, _name)
 for _function in (
     F.dropout, F.dropout1d, F.dropout2d, F.alpha_dropout, F.feature_alpha_dropout, torch.dropout, torch.clone,
-    torch.detach, Tensor.clone, Tensor.detach, Tensor.contiguous, Tensor.to, Tensor.float, Tensor.half,
-    Tensor.bfloat16, Tensor.double, Tensor.type, Tensor.type_as, Tensor.cpu, Tensor.cuda, Tensor.requires_grad_,
+    torch.detach, Tensor.clone, Tensor.detach, Tensor.contiguous, Tensor.float, Tensor.half,
+    Tensor.bfloat16, Tensor.double, Tensor.type, Tensor.cpu, Tensor.cuda, Tensor.requires_grad_,
     Tensor.positive, torch.positive,
 ):  # fmt: skip
     SHAPES[_function] = _same

@@ -24,12 +24,15 @@ from convsmith.interop.torch_read_elementwise import ELEMENTWISE
 from convsmith.interop.torch_read_layers import LAYERS
 from convsmith.interop.torch_read_reduce import REDUCE
 from convsmith.interop.torch_read_shapes import SHAPES
+from convsmith.interop.torch_read_windows import WINDOWS
 from convsmith.interop.torch_trace import Trace
 from convsmith.ir import TensorType
 from convsmith.ir.types import ITEM_BYTES
 from convsmith.ops import Opaque
 
-_HANDLERS: Final[Mapping[Any, Callable[..., Any]]] = {**LAYERS, **ELEMENTWISE, **REDUCE, **SHAPES, **ATTENTION}
+_HANDLERS: Final[Mapping[Any, Callable[..., Any]]] = {
+    **LAYERS, **ELEMENTWISE, **REDUCE, **SHAPES, **WINDOWS, **ATTENTION,
+}  # fmt: skip
 
 _ASKING: Final = frozenset(
     {

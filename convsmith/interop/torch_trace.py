@@ -128,11 +128,16 @@ class Trace:
             function: What to call it within a module that does more than this.
             on_map: Whether it reads maps as the graph keeps them, see ``Recorder.add_on_map``.
         """
+        name, ran = self.named(function)
+        value = (self.recorder.add_on_map if on_map else self.recorder.add)(op, *values, name=name)
+        self.called[value.name] = ran
+        return value
+
+    def named(self, function: str) -> tuple[str, str]:
+        """Name of a node of the module that is running, and what ran it, see ``Reading.called``."""
         path, ran = self.place()
         name = path if ran and path else f"{path}.{function}" if path else function
-        value = (self.recorder.add_on_map if on_map else self.recorder.add)(op, *values, name=name)
-        self.called[value.name] = ran if ran and ran[-1] != "." else ran + function
-        return value
+        return name, ran if ran and ran[-1] != "." else ran + function
 
     def layer(self, op: Op, value: Value, *tensors: Tensor | None, on_map: bool = False) -> Tensor:
         """A node with parameters, named after the module that holds the first of them."""

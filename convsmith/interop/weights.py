@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 from torch import nn
 
-from convsmith.errors import ModelError
+from convsmith.errors import ModelError, one_line
 from convsmith.files import write_atomically
 from convsmith.interop.mismatch import check_weights
 
@@ -101,8 +101,8 @@ def _check_file(path: Path) -> None:
 
 
 def _unreadable(path: Path, error: Exception) -> ModelError:
-    reason = " ".join(str(error).split())
-    return ModelError(f"the safetensors file is damaged or holds what cannot be read: {reason}", where=str(path))
+    rule = f"the safetensors file is damaged or holds what cannot be read: {one_line(error)}"
+    return ModelError(rule, where=str(path))
 
 
 def _is_counter(name: str) -> bool:

@@ -8,6 +8,7 @@ from convsmith.ir.graph import Graph as Graph
 from convsmith.ir.graph import Node as Node
 from convsmith.ir.op import AxisRead as AxisRead
 from convsmith.ir.op import BadSample as BadSample
+from convsmith.ir.op import Kept as Kept
 from convsmith.ir.op import Op as Op
 from convsmith.ir.op import Sample as Sample
 from convsmith.ir.op import Shape as Shape

@@ -92,12 +92,22 @@ class Graph:
 
     @cached_property
     def param_shapes(self) -> Mapping[str, Shape]:
-        """Shape of every stored parameter by its full name, shared ones once."""
+        """Shape of every learned parameter by its full name, shared ones once."""
         return {
             f"{node.name}.{param}": shape
             for node in self.nodes
             if not node.shares
             for param, shape in node.op.param_shapes(*self.input_types(node)).items()
+        }
+
+    @cached_property
+    def stored_shapes(self) -> Mapping[str, Shape]:
+        """Shape of every array that the network keeps, its parameters among them, by its full name."""
+        return {
+            f"{node.name}.{name}": shape
+            for node in self.nodes
+            if not node.shares
+            for name, shape in node.op.stored_shapes(*self.input_types(node)).items()
         }
 
     @cached_property

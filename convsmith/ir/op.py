@@ -6,7 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from convsmith.errors import OpError
 from convsmith.ir.terms import Terms
@@ -15,6 +15,7 @@ from convsmith.ir.window import Spread, Window
 
 Shape = tuple[int, ...]
 AxisRead = Window | Spread
+Kept = Literal["inputs", "output", "nothing"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,14 @@ class Op(ABC):
     def param_shapes(self, *types: TensorType) -> dict[str, Shape]:
         """Shape of every learned parameter, by the name that torch gives it."""
         return {}
+
+    def stored_shapes(self, *types: TensorType) -> dict[str, Shape]:
+        """Shape of every array that is kept: the parameters, and what training sets otherwise or leaves alone."""
+        return self.param_shapes(*types)
+
+    def keeps(self) -> Kept:
+        """Which values its gradient needs, as torch keeps them for a backward pass; nothing where no work is done."""
+        return "inputs"
 
     @abstractmethod
     def terms(self, *types: TensorType) -> Terms:

@@ -11,13 +11,12 @@ output stem.scaled
 from __future__ import annotations
 
 import ast
-import difflib
 import json
 import math
 import re
 from collections.abc import Iterable
 
-from convsmith.errors import GraphError, OpError
+from convsmith.errors import GraphError, OpError, did_you_mean
 from convsmith.ir.graph import Graph, Node
 from convsmith.ir.op import Op
 from convsmith.ir.types import ITEM_BYTES, TensorType
@@ -55,9 +54,7 @@ def read_op(text: str, ops: Iterable[type[Op]]) -> Op:
     except (SyntaxError, TypeError, ValueError) as error:
         raise GraphError("an operator must read Name(attribute=literal, ...)", received=text) from error
     if name not in classes:
-        nearest = difflib.get_close_matches(name, classes, 1)
-        meant = f"did you mean {nearest[0]}?" if nearest else ""
-        raise GraphError("no operator has this name", received=name, remedy=meant)
+        raise GraphError("no operator has this name", received=name, remedy=did_you_mean(name, classes))
     try:
         return classes[name](**attrs)
     except TypeError as error:

@@ -45,8 +45,7 @@ class Window:
 
     def output_size(self, size: int) -> int:
         """Number of outputs over ``size`` pixels: ``floor((i + 2p - k) / s) + 1``, below one if none fits."""
-        step, gap = self.stride.numerator, self.stride.denominator
-        return ((size - 1) * gap + 1 + self.before + self.after - self.extent) // step + 1
+        return self._room(size) // self.stride.numerator + 1
 
     def ceiled(self, size: int) -> Window:
         """This window with the padding after it grown so that ``output_size`` rounds up.
@@ -76,7 +75,11 @@ class Window:
 
     def real_taps(self, size: int) -> int:
         """Taps over all outputs that fall on real pixels, padding and inserted zeros left out."""
-        return sum(line.bit_count() for line in self._lines(size))
+        return sum(self.tap_uses(size))
+
+    def tap_uses(self, size: int) -> tuple[int, ...]:
+        """For every tap, how many outputs find a real pixel under it."""
+        return tuple(line.bit_count() for line in self._lines(size))
 
     def covered(self, size: int) -> int:
         """The pixels that any output reads, as a bit mask: bit ``p`` is set where pixel ``p`` of ``size`` is read."""
@@ -96,14 +99,11 @@ class Window:
 
     def remainder(self, size: int) -> int:
         """Positions after the last window, padding included, that are left over by rounding the size down."""
-        step, gap = self.stride.numerator, self.stride.denominator
-        return ((size - 1) * gap + 1 + self.before + self.after - self.extent) % step
+        return self._room(size) % self.stride.numerator
 
-    def dropped(self, size: int) -> int:
-        """Real pixels at the far end that no window reaches because the size was rounded down."""
-        step, gap = self.stride.numerator, self.stride.denominator
-        last = (self.output_size(size) - 1) * step - self.before + self.extent - 1
-        return max(0, size - 1 - last // gap)
+    def _room(self, size: int) -> int:
+        """How far the first window can be moved before it reaches past the padding: ``i + 2p - k``."""
+        return (size - 1) * self.stride.denominator + 1 + self.before + self.after - self.extent
 
 
 def _comb(teeth: int, step: int) -> int:

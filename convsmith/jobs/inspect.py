@@ -82,7 +82,12 @@ class Inspection:
     @property
     def totals(self) -> dict[str, int]:
         """The totals of the contract."""
-        return {**self.cost.totals(), "bytes_moved": self.memory.bytes_moved}
+        return {
+            **self.cost.totals(),
+            "weight_bytes": self.memory.weight_bytes,
+            "peak_activation_bytes": self.memory.peak_activation_bytes,
+            "bytes_moved": self.memory.bytes_moved,
+        }
 
     @cached_property
     def conventions(self) -> Mapping[str, int]:
@@ -141,7 +146,7 @@ class Inspection:
         return {
             **layer.to_dict(),
             "activations": layer.activations,
-            "bytes_moved": layer.bytes_moved,
+            "bytes_moved": self.memory.bytes_of[layer.name],
             "section": self.section_names[layer.name],
             **{key: getattr(op, key) for key in _GEOMETRY if hasattr(op, key)},
             "receptive_field": None if field is None else field.to_dict(),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
 from typing import Final
 
 from convsmith.design import Design, read_design, zoo
-from convsmith.errors import ModelError
+from convsmith.errors import ModelError, did_you_mean
 
 DESIGNS: Final = "a design file (file.toml), zoo:NAME or a run folder"
 READABLE: Final = "file.toml, zoo:NAME, a run folder, file.onnx, timm:NAME, torchvision:NAME or package.module:factory"
@@ -50,6 +49,5 @@ def read_reference(model: str | Path) -> Design:
     if is_onnx(text) or is_python(text):
         rule = "only a design can be built, trained or scaled, not a network read from elsewhere"
         raise ModelError(rule, received=text, remedy=f"give {DESIGNS}")
-    nearest = difflib.get_close_matches(text.lower(), zoo.names(), 1)
-    meant = f"did you mean zoo:{nearest[0]}? " if nearest else ""
-    raise ModelError("no such model", received=text, remedy=f"{meant}give {READABLE}")
+    remedy = did_you_mean(text.lower(), zoo.names(), f"give {READABLE}", shown="zoo:{}")
+    raise ModelError("no such model", received=text, remedy=remedy)

@@ -5,7 +5,6 @@ Nothing is downloaded: networks are built without weights, and where their code 
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from convsmith.errors import ModelError, first_line
+from convsmith.errors import ModelError, did_you_mean, first_line
 from convsmith.interop.reading import Reading
 from convsmith.interop.torch_reader import read_module
 
@@ -90,8 +89,7 @@ def _factory(module: str, name: str) -> nn.Module:
     with _working_directory():
         home = _package(module, where)
     if not hasattr(home, name):
-        nearest = difflib.get_close_matches(name, dir(home), 1)
-        meant = f"did you mean {module}:{nearest[0]}?" if nearest else "give the name of a function or a class"
+        meant = did_you_mean(name, dir(home), shown=f"{module}:{{}}") or "give the name of a function or a class"
         raise ModelError(f"{module} has no such name", received=name, where=where, remedy=meant)
     factory = getattr(home, name)
     made = factory if isinstance(factory, nn.Module) else _called(factory, where)
@@ -124,8 +122,7 @@ def _package(name: str, where: str) -> ModuleType:
 
 def _check_name(name: str, names: list[str], package: str) -> None:
     if name not in names:
-        nearest = difflib.get_close_matches(name, names, 1)
-        meant = f"did you mean {package}:{nearest[0]}?" if nearest else ""
+        meant = did_you_mean(name, names, shown=f"{package}:{{}}")
         raise ModelError(f"{package} has no such network", received=name, remedy=meant)
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, final
 
-from convsmith.ir import AxisRead, BadSample, Op, Sample, Shape, TensorType, Terms, Window
+from convsmith.ir import AxisRead, BadSample, Kept, Op, Sample, Shape, TensorType, Terms, Window
 from convsmith.ops import spatial
 from convsmith.ops.pairs import check_axis, check_number, check_positive
 
@@ -39,6 +39,9 @@ class Activation(Op):
 @dataclass(frozen=True)
 class ReLU(Activation):
     """``max(x, 0)``."""
+
+    def keeps(self) -> Kept:
+        return "output"
 
     def to_torch(self) -> Any:
         from torch import nn
@@ -84,6 +87,9 @@ class HardSwish(Activation):
 class Sigmoid(Activation):
     """``1 / (1 + exp(-x))``."""
 
+    def keeps(self) -> Kept:
+        return "output"
+
     def to_torch(self) -> Any:
         from torch import nn
 
@@ -105,6 +111,9 @@ class HardSigmoid(Activation):
 @dataclass(frozen=True)
 class Tanh(Activation):
     """Hyperbolic tangent."""
+
+    def keeps(self) -> Kept:
+        return "output"
 
     def to_torch(self) -> Any:
         from torch import nn
@@ -305,6 +314,9 @@ class Softmax(Activation):
 
     def window(self, *types: TensorType) -> tuple[AxisRead, AxisRead]:
         return spatial.mixed(types[0].rank, (self.axis,))
+
+    def keeps(self) -> Kept:
+        return "output"
 
     def to_torch(self) -> Any:
         from torch import nn

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
-from convsmith.ir import AxisRead, BadSample, Op, Sample, TensorType, Terms, Window
+from convsmith.ir import AxisRead, BadSample, Kept, Op, Sample, TensorType, Terms, Window
 from convsmith.ops.activation import Activation
 from convsmith.ops.pairs import check_number
 
@@ -32,6 +32,9 @@ class Pointwise(Activation):
         from convsmith.ops import sparse
 
         return -sparse.identity(type) if self.function == "neg" else None
+
+    def keeps(self) -> Kept:
+        return "nothing" if self.function in ("neg", "sign", "floor", "ceil", "round") else "inputs"
 
     def to_torch(self) -> Any:
         import torch
@@ -84,6 +87,9 @@ class Scalar(Op):
 
         slope = {"add": 1.0, "mul": self.value, "rsub": -1.0}.get(self.function)
         return None if slope is None else slope * sparse.identity(type)
+
+    def keeps(self) -> Kept:
+        return "nothing" if self.function in ("add", "mul", "rsub") else "inputs"
 
     def to_torch(self) -> Any:
         import torch

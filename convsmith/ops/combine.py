@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-from convsmith.ir import AxisRead, BadSample, Op, Sample, Spread, TensorType, Terms, Window
+from convsmith.ir import AxisRead, BadSample, Kept, Op, Sample, Spread, TensorType, Terms, Window
 from convsmith.ops.broadcast import broadcast
 from convsmith.ops.pairs import check_axis
 
@@ -55,6 +55,9 @@ class _Elementwise(Op):
 class Add(_Elementwise):
     """Sum of two maps, as at the end of a residual block."""
 
+    def keeps(self) -> Kept:
+        return "nothing"
+
     def to_torch(self) -> Any:
         import torch
 
@@ -67,6 +70,9 @@ class Add(_Elementwise):
 @dataclass(frozen=True)
 class Sub(_Elementwise):
     """The first minus the second."""
+
+    def keeps(self) -> Kept:
+        return "nothing"
 
     def to_torch(self) -> Any:
         import torch

@@ -33,7 +33,10 @@ class Constant(Op):
         return TensorType(self.shape)
 
     def param_shapes(self, *types: TensorType) -> dict[str, Shape]:
-        return {"value": self.shape} if self.learned else {}
+        return self.stored_shapes() if self.learned else {}
+
+    def stored_shapes(self, *types: TensorType) -> dict[str, Shape]:
+        return {"value": self.shape}
 
     def terms(self, *types: TensorType) -> Terms:
         return Terms()

@@ -52,8 +52,9 @@ class Conv2d(Op):
         return types[0].with_shape(batch, self.out_channels, *size)
 
     def param_shapes(self, *types: TensorType) -> dict[str, Shape]:
-        if not self.learned:
-            return {}
+        return self.stored_shapes() if self.learned else {}
+
+    def stored_shapes(self, *types: TensorType) -> dict[str, Shape]:
         weight = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
         return {"weight": weight, "bias": (self.out_channels,)} if self.bias else {"weight": weight}
 

@@ -128,6 +128,9 @@ class Take(Op):
         check_axis(self, "axis", self.axis, len(shape))
         return types[0].with_shape(*shape[: self.axis], *self.shape, *shape[self.axis + 1 :])
 
+    def stored_shapes(self, *types: TensorType) -> dict[str, Shape]:
+        return {"index": self.shape}
+
     def terms(self, *types: TensorType) -> Terms:
         return Terms()
 

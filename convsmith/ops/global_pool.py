@@ -9,7 +9,7 @@ from typing import Any, final
 
 import numpy as np
 
-from convsmith.ir import AxisRead, BadSample, Op, Sample, Spread, TensorType, Terms, Window
+from convsmith.ir import AxisRead, BadSample, Kept, Op, Sample, Spread, TensorType, Terms, Window
 from convsmith.ops.pairs import Pair, check_pair, pair
 
 _MAP = (TensorType((1, 2, 7, 6)),)
@@ -48,6 +48,9 @@ class GlobalAvgPool(_Global):
 
         height, width = type.shape[2:]
         return sparse.separable_matrix(type, np.full((1, height), 1 / height), np.full((1, width), 1 / width))
+
+    def keeps(self) -> Kept:
+        return "nothing"
 
     def to_torch(self) -> Any:
         import torch
@@ -131,6 +134,9 @@ class AdaptiveAvgPool2d(_Adaptive):
             reads[outputs, pixels] = 1.0
             means.append(reads / reads.sum(1, keepdims=True))
         return sparse.separable_matrix(type, *means)
+
+    def keeps(self) -> Kept:
+        return "nothing" if self.output_size == (1, 1) else "inputs"
 
     def to_torch(self) -> Any:
         from torch import nn

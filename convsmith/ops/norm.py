@@ -34,6 +34,10 @@ class _BatchNorm(Op):
     def param_shapes(self, *types: TensorType) -> dict[str, Shape]:
         return _scale_and_shift(self.num_features) if self.affine else {}
 
+    def stored_shapes(self, *types: TensorType) -> dict[str, Shape]:
+        size = (self.num_features,)
+        return {**self.param_shapes(*types), "running_mean": size, "running_var": size}
+
     def terms(self, *types: TensorType) -> Terms:
         return Terms(norm=types[0].numel)
 

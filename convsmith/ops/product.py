@@ -152,7 +152,8 @@ class ScaledDotProductAttention(Op):
     """``softmax(scale * Q K^T + mask) V`` (Vaswani et al., "Attention Is All You Need", 2017, section 3.2.1).
 
     Inputs are queries (..., L, E), keys (..., S, E), values (..., S, V), and perhaps a mask that is added to the
-    scores and spreads over (..., L, S); the result is (..., L, V).
+    scores and spreads over (..., L, S); the result is (..., L, V). Keys and values may be spread over the queries, as
+    where one head of them is for all (Shazeer, "Fast Transformer Decoding", 2019).
 
     Attributes:
         scale: ``1 / sqrt(E)`` where it is left out.
@@ -170,8 +171,11 @@ class ScaledDotProductAttention(Op):
         self.require(len(types) in (3, 4), "must be 3, or 4 with a mask", "inputs", len(types))
         query, key, value = types[0].shape, types[1].shape, types[2].shape
         self.require(len(query) >= 3, "must have at least three axes", "query", query)
-        fits = key[:-2] == query[:-2] and key[-1:] == query[-1:]
-        self.require(fits, f"must match the query ({query}) in all but the last axis but one", "key", key)
+        spreads = len(key) == len(query) and all(
+            one in (1, many) for one, many in zip(key[:-2], query[:-2], strict=True)
+        )
+        fits = spreads and key[-1] == query[-1]
+        self.require(fits, f"must match the query ({query}) in all but the last axis but one, or be 1", "key", key)
         self.require(value[:-1] == key[:-1], f"must match the key ({key}) in all but the last axis", "value", value)
         if len(types) == 4:
             mask, scores = types[3].shape, (*query[:-1], key[-2])
@@ -203,6 +207,7 @@ class ScaledDotProductAttention(Op):
             Sample(cls(), (query, key, value)),
             Sample(cls(0.5), (query, key, value, TensorType((1, 3, 4, 5)))),
             Sample(cls(), (TensorType((2, 4, 6)), TensorType((2, 4, 6)), TensorType((2, 4, 6)))),
+            Sample(cls(), (query, TensorType((2, 1, 5, 6)), TensorType((2, 1, 5, 7)))),
         )
 
     @classmethod

@@ -9,7 +9,7 @@ from typing import Any, final
 
 import numpy as np
 
-from convsmith.ir import AxisRead, BadSample, Op, Sample, Shape, Spread, TensorType, Terms, Window
+from convsmith.ir import AxisRead, BadSample, Kept, Op, Sample, Shape, Spread, TensorType, Terms, Window
 from convsmith.ops import spatial
 from convsmith.ops.pairs import check_axis, check_bool, check_sizes, is_int, numbers
 
@@ -76,6 +76,9 @@ class Reduce(Op):
         outputs = np.broadcast_to(np.arange(math.prod(kept)).reshape(kept), type.shape)
         summed = sparse.sums(outputs)
         return summed * (math.prod(kept) / type.numel) if self.function == "mean" else summed
+
+    def keeps(self) -> Kept:
+        return "nothing" if self.function in ("mean", "sum") else "inputs"
 
     def to_torch(self) -> Any:
         from convsmith.ops import torch_modules

@@ -9,11 +9,14 @@ from fractions import Fraction
 from typing import Any, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convsmith.ir import AxisRead, BadSample, Op, Sample, TensorType, Terms, Window
 from convsmith.ops.pairs import Pair, Sides, check_bool, check_number, check_pair, check_sides, pair, sides
 
-_NUMPY_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+PAD_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+"""What numpy and ONNX call the modes of ``Pad``."""
+_CENTRES = {"nearest": 0.0, "nearest-exact": 0.5}
 _RESIZE_MODES = ("nearest", "nearest-exact", "bilinear", "bicubic")
 
 
@@ -36,7 +39,7 @@ class Pad(Op):
     def __post_init__(self) -> None:
         object.__setattr__(self, "padding", sides(self.padding))
         check_sides(self, "padding", self.padding, least=None if self.mode == "constant" else 0)
-        self.require(self.mode in _NUMPY_MODES, f"must be one of {', '.join(_NUMPY_MODES)}", "mode", self.mode)
+        self.require(self.mode in PAD_MODES, f"must be one of {', '.join(PAD_MODES)}", "mode", self.mode)
         check_number(self, value=self.value)
         self.require(self.mode == "constant" or self.value == 0, "needs mode constant", "value", self.value)
 
@@ -69,7 +72,7 @@ class Pad(Op):
         eye: Any = np.eye(size)[max(0, -before) : size - max(0, -after)]
         width = ((max(0, before), max(0, after)), (0, 0))
         pad: Any = np.pad  # its overloads want the mode spelled out
-        return pad(eye, width, mode=_NUMPY_MODES[self.mode])
+        return pad(eye, width, mode=PAD_MODES[self.mode])
 
     def to_torch(self) -> Any:
         from convsmith.ops import torch_modules
@@ -142,7 +145,7 @@ class Resize(Op):
         """After zero insertion the pixels read lie strictly within one pixel of the sampled point, or two if bicubic.
 
         Bicubic weights are zero at the neighbours of a pixel that is hit: where every point hits one, the window is
-        that of bilinear; where some do, they read less than it says.
+        that of bilinear; where some do, they read less than it says. Exact where ``nearest_pixels`` rounds.
         """
         if self.align_corners and outputs > 1 and size > 1:
             stride = Fraction(size - 1, outputs - 1)
@@ -167,6 +170,8 @@ class Resize(Op):
         return sparse.separable_matrix(type, rows, columns)
 
     def _axis_matrix(self, size: int, outputs: int) -> Any:
+        if self.mode in _CENTRES:
+            return np.eye(size)[nearest_pixels(self.mode, size, outputs)]
         matrix = np.zeros((outputs, size))
         for output in range(outputs):
             for pixel, share in self._reads(output, outputs, size):
@@ -174,11 +179,7 @@ class Resize(Op):
         return matrix
 
     def _reads(self, output: int, outputs: int, size: int) -> tuple[tuple[int, Fraction], ...]:
-        """The pixels that an output reads, with their weights."""
-        if self.mode == "nearest":
-            return ((output * size // outputs, Fraction(1)),)
-        if self.mode == "nearest-exact":
-            return (((2 * output + 1) * size // (2 * outputs), Fraction(1)),)
+        """The pixels that an output of a smooth mode reads, with their weights."""
         if self.align_corners:
             point = Fraction(output * (size - 1), max(outputs - 1, 1))
         else:
@@ -217,6 +218,17 @@ class Resize(Op):
             BadSample({"size": 8, "mode": "bilinear", "align_corners": 1}, map, "align_corners", 1),
             BadSample({"size": 8, "align_corners": True}, map, "align_corners", True),
         )
+
+
+def nearest_pixels(mode: str, size: int, outputs: int) -> NDArray[np.int64]:
+    """The pixel of ``size`` that each output takes in mode ``nearest`` or ``nearest-exact``.
+
+    Torch computes the place in float32, which now and then falls just short of a whole number: of 2 pixels enlarged
+    to 82, output 41 takes the first one, not the second.
+    """
+    places = np.arange(outputs, dtype=np.float32) + np.float32(_CENTRES[mode])
+    points = places * (np.float32(size) / np.float32(outputs))
+    return np.minimum(points, size - 1).astype(np.int64)
 
 
 def _tent(distance: Fraction) -> Fraction:

@@ -314,7 +314,7 @@ def _hover(name: str, one: Report) -> str:
         _label(f"{one['key']} · {one['origin']}"),
         _label(summary(one["design"])),
         f"{format_count(one['macs'])} MACs · {format_count(one['params'])} parameters",
-        " · ".join(f"{axis} {100 * share:.0f} %" for axis, share in one["shares"].items()),
+        " · ".join(f"{axis} {format_percent(share, 0)}" for axis, share in one["shares"].items()),
         *(_rung(rung) for rung in one["rungs"]),
         *final,
         _label(shorten(one["failure"], 90)),

@@ -43,8 +43,8 @@ def size_lines(sizes: Sequence[InputSize | None], macs: int) -> Iterator[str]:
     """Input sizes at which no window is left over, and what they cost."""
     for size in sizes:
         if size is not None:
-            growth = size.macs / max(macs, 1) - 1
-            yield f"at {format_shape(size.size)} nothing is lost: {format_count(size.macs)} macs ({growth:+.1%})"
+            growth = format_percent(size.macs / max(macs, 1) - 1, signed=True)
+            yield f"at {format_shape(size.size)} nothing is lost: {format_count(size.macs)} macs ({growth})"
     if not any(sizes):
         yield "no size nearby loses nothing"
 

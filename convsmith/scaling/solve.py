@@ -16,7 +16,7 @@ import numpy as np
 
 from convsmith.design import Design, Head
 from convsmith.errors import BudgetError
-from convsmith.quantities import format_count
+from convsmith.quantities import format_count, format_percent
 from convsmith.scaling.axes import widths_of, with_resolution, with_widths
 from convsmith.scaling.price import BlockForm, Price, block_form, head_price, interpolate, price, stem_price
 
@@ -87,7 +87,7 @@ def solve(template: Design, limits: Limits, *, quantum: int = 8, pixels: int = 2
     if best is None:
         raise _refusal(template, limits)
     raise BudgetError(
-        f"no whole widths fill {FILL:.0%} of {limits}; the nearest uses {best[0]:.1%}",
+        f"no whole widths fill {format_percent(FILL, 0)} of {limits}; the nearest uses {format_percent(best[0])}",
         where=_shape(template),
         remedy="allow another resolution or fewer blocks",
     )

@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-import math
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -22,11 +20,11 @@ from torch import nn
 from torch.nn import functional
 
 from convsmith.errors import TrainingError
+from convsmith.training.threads import available_threads
 
 Dtype = Literal["float32", "bfloat16"]
 
 _BFLOAT16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16"})
-_CGROUPS: Final = Path("/sys/fs/cgroup")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,26 +34,6 @@ class Measurement:
     dtype: Dtype
     channels_last: bool
     seconds: float
-
-
-def available_threads() -> int:
-    """Processors this process may use: the lesser of its affinity and its control group's quota, at least 1."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        own = Path("/proc/self/cgroup").read_text().strip().rpartition("::")[2].strip("/")
-    except OSError:
-        return allowed
-    return max(1, min([allowed, *_quotas(_CGROUPS, own)]))
-
-
-def _quotas(root: Path, own: str) -> Iterator[int]:
-    """Whole processors granted by each ``cpu.max`` from the group ``own`` up to ``root``; the least one binds."""
-    group = root / own
-    for folder in (group, *group.parents[: len(Path(own).parts)]):
-        with contextlib.suppress(OSError, ValueError):
-            quota, period = (folder / "cpu.max").read_text().split()
-            if quota != "max":
-                yield math.ceil(int(quota) / int(period))
 
 
 @dataclasses.dataclass(frozen=True)

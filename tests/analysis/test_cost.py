@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from convsmith.analysis import cost, sections
+from convsmith.analysis import cost, memory, sections
 from convsmith.design import lower, zoo
 from convsmith.interop.torch_module import build
 from convsmith.ir import Builder, TensorType
@@ -35,4 +35,4 @@ def test_the_peak_counts_a_shortcut_that_waits():
     net.add(Add(), b, a, name="c")
     map_bytes = 4 * 8 * 8 * 4
     # b and a wait for their sum; the input is dead by then.
-    assert cost(net.graph("c")).peak_activation_bytes == 3 * map_bytes
+    assert memory(net.graph("c")).peak_activation_bytes == 3 * map_bytes

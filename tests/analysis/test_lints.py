@@ -44,7 +44,7 @@ def chain(*ops, channels: int = 8, size: int = 16) -> Graph:
 
 def test_channels_that_do_not_fill_a_vector():
     graph = chain(Conv2d(8, 20, 3), ReLU(), Conv2d(20, 16, 1), GlobalAvgPool(), Conv2d(16, 5, 1), Conv2d(5, 8, 1))
-    assert hints(graph) == {"channels": [("a", "its 20 channels fill vectors of 8 numbers to 83% only")]}
+    assert hints(graph) == {"channels": [("a", "its 20 channels fill vectors of 8 numbers to 83 % only")]}
 
 
 def test_the_number_of_classes_of_a_map_is_no_choice():
@@ -75,11 +75,11 @@ def test_a_bias_that_others_see_is_none_of_it():
 def test_pixels_that_a_stride_skips():
     assert hints(chain(Conv2d(8, 8, 1, 2))) == {
         "skipped pixels": [
-            ("a", "its kernel is smaller than its stride and never reads 75% of its input; nothing else reads 75%")
+            ("a", "its kernel is smaller than its stride and never reads 75 % of its input; nothing else reads 75 %")
         ]
     }
     found = hints(nets.resnet(64, early_stride=False, depths=(1, 1), widths=(16, 16)))["skipped pixels"]
-    reason = "its kernel is smaller than its stride and never reads 75% of its input; others read the rest"
+    reason = "its kernel is smaller than its stride and never reads 75 % of its input; others read the rest"
     assert found == [("layer2.0.downsample.0", reason)]
     assert hints(chain(Conv2d(8, 8, 2, 2))) == {}
 
@@ -108,7 +108,7 @@ def test_a_classifier_that_holds_most_parameters_because_the_map_was_flattened()
     params = 8 * 64 * 100 + 100
     share = params / cost(flat).params
     assert hints(flat) == {
-        "heavy layer": [("e", f"it holds {share:.0%} of all parameters, 64 times what it would on a pooled map")]
+        "heavy layer": [("e", f"it holds {100 * share:.0f} % of all parameters, 64 times what it would on a pooled map")]
     }
     assert hints(chain(Conv2d(8, 8, 3), GlobalAvgPool(), Flatten(), Linear(8, 1000))) == {}
 

@@ -86,12 +86,15 @@ def test_json_has_a_short_form(capsys):
 
 def test_csv_says_of_every_layer_what_json_says(capsys):
     rows = list(csv.DictReader(io.StringIO(output(capsys, "zoo:mobilenet-v2", "--format", "csv"))))
-    layers = json.loads(output(capsys, "zoo:mobilenet-v2", "--json"))["layers"]
+    data = json.loads(output(capsys, "zoo:mobilenet-v2", "--json"))
+    layers = data["layers"]
     assert len(rows) == len(layers)
+    assert sum(int(row["memory"]) for row in rows) == data["totals"]["bytes_moved"]
     for row, layer in zip(rows, layers, strict=True):
         assert (row["name"], row["op"], row["section"]) == (layer["name"], layer["op"], layer["section"])
         assert row["kernel_size"] == "x".join(map(str, layer.get("kernel_size", [])))
         assert row["groups"] == str(layer.get("groups", ""))
+        assert row["memory"] == str(layer["bytes_moved"])
         assert row["output"] == "x".join(map(str, layer["output"][1:]))
         assert row["field"] == "x".join(map(str, layer["receptive_field"]["size"]))
         assert {key: int(row[f"terms.{key}"]) for key in layer["terms"]} == layer["terms"]
@@ -163,6 +166,8 @@ def test_which_names_the_convention_of_a_number(capsys):
 
 def test_which_takes_rounded_numbers(capsys):
     assert "4,111,512,576 (+1,512,576) is fvcore" in output(capsys, "zoo:resnet50", "--which", "4.11G")
+    assert "4,111,512,576 (+1,512,576) is fvcore" in output(capsys, "zoo:resnet50", "--which", "4.11 G")
+    assert "4,089,184,256 (-10,815,744) is macs" in output(capsys, "zoo:resnet50", "--which", "4.1e9")
     assert "25,557,032 (-42,968) is params" in output(capsys, "zoo:resnet50", "--which", "25.6M")
 
 
@@ -186,7 +191,7 @@ def test_a_convention_replaces_the_total(capsys):
 
 def test_the_nearest_sizes_that_lose_nothing_have_their_price(capsys):
     shown = output(capsys, "zoo:resnet50", "--nearest")
-    assert "at 225x225 nothing is lost: 4.627G macs (+13.1%)" in shown
+    assert "at 225x225 nothing is lost: 4.627G macs (+13.1 %)" in shown
     sizes = json.loads(output(capsys, "zoo:resnet50", "--nearest", "--json"))["nearest_sizes"]
     assert sizes[1] == {"size": [225, 225], "macs": 4_626_713_792}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import psutil
 import torch
 
+from convsmith.deploy.calibration import this_machine
 from convsmith.deploy.card import model_card
 from convsmith.deploy.environment import machine, versions
 from convsmith.deploy.latency import measure_latency
@@ -61,6 +63,11 @@ def test_latency_is_the_median_of_single_images(tmp_path):
     assert (latency.threads, latency.repeats) == (1, 20)
     assert latency.runtime.startswith("onnxruntime ")
     assert json.loads(json.dumps(latency.to_dict()))["median_ms"] == latency.median_ms
+
+
+def test_a_calibration_is_of_the_cores_at_hand(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)
+    assert this_machine(1).cores == machine()["cores"] == 1
 
 
 def test_machine_and_versions_name_this_machine_and_nobody():

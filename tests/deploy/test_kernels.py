@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import Counter
 
 import onnx
-import onnxruntime
 import pytest
 
 from convsmith.deploy.calibrate import runtime_block
 from convsmith.deploy.kernels import plan_kernels
 from convsmith.deploy.trials import make_weights
 from convsmith.design import lower, parse_design, zoo
-from convsmith.interop.onnx_file import write_onnx
+from convsmith.interop.onnx_file import open_session, write_onnx
 from convsmith.ir import Graph
 from convsmith.ops import Conv2d
 
@@ -70,12 +69,9 @@ def planned(graph: Graph) -> Counter[tuple[str, bool, bool]]:
 
 def run(graph: Graph, folder) -> Counter[tuple[str, bool, bool]]:
     """The same, from the graph that onnxruntime makes of the file."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.optimized_model_filepath = str(folder / "optimized.onnx")
     path = write_onnx(graph, make_weights(graph), folder / "model.onnx")
-    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    nodes = onnx.load(options.optimized_model_filepath).graph.node
+    open_session(path, optimized=folder / "optimized.onnx")
+    nodes = onnx.load(folder / "optimized.onnx").graph.node
     found = Counter()
     for node in nodes:
         if node.op_type in ("Conv", "FusedConv"):

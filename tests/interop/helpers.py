@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
+from onnx import ModelProto
 
 from convsmith.interop.torch_module import Network, build
 from convsmith.ir import Builder, Graph, Node, Op, TensorType
@@ -37,6 +39,10 @@ def one_node(op: Op, types: tuple[TensorType, ...]) -> Graph:
     builder = Builder("one")
     inputs = [builder.input(type, f"input{place}") for place, type in enumerate(types)]
     return builder.graph(builder.add(op, *inputs, name="body.op"))
+
+
+def graph_of(op: Op, *shapes: tuple[int, ...]) -> Graph:
+    return one_node(op, tuple(map(TensorType, shapes)))
 
 
 def residual() -> Graph:
@@ -105,13 +111,14 @@ def exact(module: torch.nn.Module, inputs: list[Array]) -> Array:
         return double(*[torch.from_numpy(value).double() for value in inputs]).numpy()
 
 
-def run_session(path: Path, inputs: list[Array], *, optimised: bool) -> Array:
-    options = onnxruntime.SessionOptions()
+def by_runtime(model: Path | bytes | ModelProto, inputs: Sequence[Array], *, optimised: bool = False) -> list[Array]:
+    options, levels = onnxruntime.SessionOptions(), onnxruntime.GraphOptimizationLevel
     options.intra_op_num_threads = 1
-    level = onnxruntime.GraphOptimizationLevel
-    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimised else level.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return session.run(None, dict(zip((entry.name for entry in session.get_inputs()), inputs, strict=True)))[0]
+    options.log_severity_level = 4
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimised else levels.ORT_DISABLE_ALL
+    content = model.SerializeToString() if isinstance(model, ModelProto) else model
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return session.run(None, dict(zip((entry.name for entry in session.get_inputs()), inputs, strict=True)))
 
 
 def relative_error(got: Array, want: Array) -> float:

@@ -6,17 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
-from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from convsmith.interop.reading import Reading
 from convsmith.interop.torch_module import Network, build
 from convsmith.interop.weights import load_weights
 from convsmith.ir import Graph
+from tests.interop.helpers import Array, by_runtime
 
-Array = NDArray[Any]
 Made = tuple[str, Sequence[str], Sequence[str], Mapping[str, Any]]
 
 
@@ -58,20 +56,6 @@ def numbers(*shape: int, seed: int = 0) -> Array:
 
 def integers(*values: int) -> Array:
     return np.array(values, np.int64)
-
-
-def session(model: ModelProto | bytes) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    content = model if isinstance(model, bytes) else model.SerializeToString()
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-
-def by_runtime(model: ModelProto | bytes, inputs: Sequence[Array]) -> list[Array]:
-    running = session(model)
-    return running.run(None, dict(zip((entry.name for entry in running.get_inputs()), inputs, strict=True)))
 
 
 def rebuilt(reading: Reading) -> Network:

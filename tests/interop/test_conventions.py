@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import final
 
 import pytest
@@ -12,7 +14,7 @@ from convsmith.analysis import cost
 from convsmith.design import lower, zoo
 from convsmith.interop.conventions import CONVENTIONS, QUOTED, matching, quoted, totals
 from convsmith.interop.torch_reader import read_module
-from convsmith.ir import Builder, Graph, Op, TensorType, Terms, Window
+from convsmith.ir import Graph, Op, TensorType, Terms, Window
 from convsmith.ops import (
     AdaptiveAvgPool2d,
     AvgPool2d,
@@ -31,16 +33,11 @@ from convsmith.ops import (
     Resize,
     Softmax,
 )
+from tests.interop.helpers import graph_of
 
 
 def net(name: str) -> Graph:
     return lower(zoo.load(name))
-
-
-def graph_of(op: Op, *shapes: tuple[int, ...]) -> Graph:
-    builder = Builder("one")
-    inputs = [builder.input(TensorType(shape), f"input{place}") for place, shape in enumerate(shapes)]
-    return builder.graph(builder.add(op, *inputs, name="op"))
 
 
 PUBLISHED = [
@@ -94,20 +91,13 @@ def test_a_published_number_is_met_and_named(name, convention, number):
     assert convention in matching(graph, number)
 
 
-# fvcore 0.1.5.post20221221, thop 0.1.1.post2209072238, ptflops 0.7.5, its backend aten, torchinfo 1.8.0 and calflops
-# 0.3.2 with torch 2.14.1 on the networks of torchvision 0.29.1, whose work torch.nn modules do, all of it.
-MEASURED = {
-    "resnet18": (1_819_065_856, 1_824_033_792, 1_825_313_768, 1_814_074_344, 1_814_083_944, 3_636_250_112),
-    "resnet50": (4_111_512_576, 4_133_742_592, 4_132_436_968, 4_089_185_256, 4_089_238_376, 8_211_108_352),
-    "efficientnet-b0": (401_659_392, 415_145_024, 410_196_896, 385_825_092, 385_867_108, 793_641_400),
-}
-TOOLS = ("fvcore", "thop", "ptflops", "ptflops aten", "torchinfo", "calflops")
+MEASURED = json.loads((Path(__file__).parents[2] / "benchmarks" / "results" / "peers.json").read_text())["networks"]
 
 
-@pytest.mark.parametrize("name", MEASURED)
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "efficientnet-b0"])
 def test_every_tool_is_met_where_torch_modules_do_the_work(name):
     found = totals(net(name)) | quoted(net(name))
-    assert tuple(found[tool] for tool in TOOLS) == MEASURED[name]
+    assert MEASURED[f"torchvision:{name.replace('-', '_')}"].items() <= found.items()
 
 
 def called(graph: Graph, pool: str) -> dict[str, str]:
@@ -192,13 +182,13 @@ def test_products_as_each_tool_counts_them():
     [("ReLU", 0, 1_920), ("relu", 0, 960), ("Block.relu", 0, 960), ("", 0, 960)],
 )
 def test_ptflops_counts_a_module_and_the_function_within(by, thop, ptflops):
-    found = totals(graph_of(ReLU(), SHAPE), {"op": by})
+    found = totals(graph_of(ReLU(), SHAPE), {"body.op": by})
     assert (found["thop"], found["ptflops"]) == (thop, ptflops)
 
 
 @pytest.mark.parametrize("by", ["Conv2dSame.conv2d", "conv2d", ""])
 def test_tools_with_hooks_miss_what_no_module_of_theirs_runs(by):
-    found = totals(graph_of(Conv2d(8, 12, 3, 2, 1), SHAPE), {"op": by})
+    found = totals(graph_of(Conv2d(8, 12, 3, 2, 1), SHAPE), {"body.op": by})
     assert (found["macs"], found["fvcore"], found["thop"], found["ptflops"]) == (25_920, 25_920, 0, 0)
 
 
@@ -273,14 +263,6 @@ def test_an_operator_that_no_table_knows_counts_its_macs():
 def test_the_names_are_those_of_the_contract_and_each_is_explained_in_a_sentence():
     assert tuple(CONVENTIONS) == ("macs", "flops", "torchvision", "pycls", "fvcore", "thop", "ptflops")
     assert CONVENTIONS.keys() & QUOTED.keys() == set()
-    for name, one in [*CONVENTIONS.items(), *QUOTED.items()]:
-        assert one.name == name
+    for one in [*CONVENTIONS.values(), *QUOTED.values()]:
         assert one.description.endswith(".")
         assert "\n" not in one.description
-
-
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet-v2"])
-def test_every_total_is_found_again_by_its_number(name):
-    graph = net(name)
-    for convention, total in (totals(graph) | quoted(graph)).items():
-        assert convention in matching(graph, total)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from convsmith.analysis import cost
 from convsmith.interop.conventions import totals
-from convsmith.ir import Builder, Graph, Op, TensorType, same_padding
+from convsmith.ir import Builder, TensorType, same_padding
 from convsmith.ops import (
     AvgPool2d,
     BatchNorm2d,
@@ -32,18 +32,13 @@ from convsmith.ops import (
     Resize,
     ScaledDotProductAttention,
 )
+from tests.interop.helpers import graph_of
 
 checked = settings(max_examples=50, deadline=None)
 pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
 sides = st.tuples(*[st.tuples(st.integers(0, 2), st.integers(0, 2))] * 2)
 maps = st.tuples(st.integers(1, 2), st.integers(1, 7), st.integers(1, 7))
 groups = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))
-
-
-def graph_of(op: Op, *shapes: tuple[int, ...]) -> Graph:
-    builder = Builder("one")
-    inputs = [builder.input(TensorType(shape), f"input{place}") for place, shape in enumerate(shapes)]
-    return builder.graph(builder.add(op, *inputs, name="op"))
 
 
 def starts(size: int, extent: int, stride: int) -> list[int]:

@@ -16,7 +16,8 @@ from onnx import ModelProto, numpy_helper
 
 from convsmith.errors import ModelError
 from convsmith.interop.onnx_reader import read_onnx
-from tests.interop.onnx_helpers import Array, by_runtime, disagreement, drawn, numbers, rebuilt
+from tests.interop.helpers import by_runtime
+from tests.interop.onnx_helpers import Array, disagreement, drawn, numbers, rebuilt
 
 pytestmark = pytest.mark.slow
 

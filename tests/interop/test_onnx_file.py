@@ -27,13 +27,13 @@ from convsmith.ops import (
     Resize,
 )
 from tests.interop.helpers import (
+    by_runtime,
     exact,
     one_node,
     random_inputs,
     randomised,
     relative_error,
     residual,
-    run_session,
 )
 
 
@@ -65,7 +65,7 @@ def check(graph: Graph, path: Path, batches: tuple[int, ...]) -> None:
         inputs = random_inputs(graph, batch)
         want = exact(module, inputs)
         for optimised in (False, True):
-            assert relative_error(run_session(path, inputs, optimised=optimised), want) < 1e-5
+            assert relative_error(by_runtime(path, inputs, optimised=optimised)[0], want) < 1e-5
 
 
 @pytest.mark.parametrize("sample", SAMPLES)

@@ -7,20 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, defs, helper
 
 from convsmith.design import lower, zoo
 from convsmith.interop.canonical import canonical
-from convsmith.interop.onnx_draft import stored_shapes
 from convsmith.interop.onnx_file import Preprocess, write_onnx
+from convsmith.interop.onnx_read_ops import READERS
 from convsmith.interop.onnx_reader import read_onnx
 from convsmith.interop.weights import weights_of
-from convsmith.ir import Builder, Graph, Sample, TensorType
-from convsmith.ops import ALL_OPS, Conv2d, DynamicConv2d, Gather, LocalResponseNorm
-from tests.interop.helpers import one_node, randomised, relative_error, residual
+from convsmith.ir import Builder, Graph, Op, Sample, TensorType
+from convsmith.ops import ALL_OPS, Conv2d, DynamicConv2d, Gather, HardSigmoid, LocalResponseNorm, SiLU
+from tests.interop.helpers import by_runtime, one_node, randomised, relative_error, residual
 from tests.interop.onnx_helpers import (
     Array,
-    by_runtime,
     by_torch,
     disagreement,
     drawn,
@@ -37,12 +36,7 @@ from tests.interop.onnx_helpers import (
 
 def stored(graph: Graph) -> dict[str, Array]:
     random = np.random.default_rng(0)
-    return {
-        f"{node.name}.{name}": random.random(shape, np.float32)
-        for node in graph.nodes
-        if not node.shares
-        for name, shape in stored_shapes(node.op, graph.input_types(node)).items()
-    }
+    return {name: random.random(shape, np.float32) for name, shape in graph.stored_shapes.items()}
 
 
 QUICK = ("efficientnet-b0", "mobilenet-v2")
@@ -284,6 +278,23 @@ def test_what_has_no_operator_is_named_with_the_reason(made: Any, function: str,
     reading = read_onnx(model)
     assert [str(unknown) for unknown in reading.unknown] == [f"{function} in y"]
     assert {reading.graph.types[value].shape for value in reading.graph.outputs} == {shape}
+
+
+def test_only_operators_that_onnx_has_are_understood() -> None:
+    assert READERS.keys() <= {schema.name for schema in defs.get_all_schemas_with_history()}
+
+
+@pytest.mark.parametrize(
+    ("made", "op"),
+    [
+        (node("HardSigmoid", "x", alpha=1 / 6), HardSigmoid()),
+        (node("HardSigmoid", "x", alpha=0.166667), HardSigmoid()),
+        (node("Swish", "x"), SiLU()),
+    ],
+)
+def test_an_activation_of_usual_numbers_keeps_its_name(made: Any, op: Op) -> None:
+    (own,) = read_onnx(file(24, made, shape=(1, 4, 6, 5))).graph.nodes
+    assert (own.name, own.op) == ("y", op)
 
 
 def test_an_operator_of_another_domain_needs_its_shape_stated() -> None:

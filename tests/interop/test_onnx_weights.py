@@ -12,7 +12,7 @@ from convsmith.interop.onnx_tidy import _TAKEN
 from convsmith.interop.torch_module import Network
 from convsmith.ir import TensorType
 from convsmith.ops import Constant
-from tests.interop.helpers import relative_error
+from tests.interop.helpers import by_runtime, relative_error
 from tests.interop.onnx_helpers import (
     by_torch,
     disagreement,
@@ -23,7 +23,6 @@ from tests.interop.onnx_helpers import (
     numbers,
     ops,
     rebuilt,
-    session,
 )
 
 I = integers  # noqa: E741
@@ -42,7 +41,7 @@ def test_weights_may_be_inputs_constants_or_constants_of_a_shape() -> None:
     reading = read_onnx(model)
     assert list(reading.graph.param_shapes.values()) == [(6, 4, 3, 3), (6,), (2, 6, 1, 1)]
     assert len(reading.graph.inputs) == 1
-    got, want = by_torch(reading, drawn(reading)), session(model).run(["y"], {"x": drawn(reading)[0]})
+    got, want = by_torch(reading, drawn(reading)), by_runtime(model, drawn(reading))
     assert relative_error(got[0], want[0]) < 1e-5
 
 

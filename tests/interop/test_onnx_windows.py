@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from onnx import ModelProto
 
 from convsmith.interop.onnx_reader import read_onnx
+from tests.interop.helpers import by_runtime
 from tests.interop.onnx_helpers import (
     Array,
-    by_runtime,
     by_torch,
+    disagreement,
     file,
     node,
     numbers,
@@ -79,6 +80,12 @@ def check_windows(case: tuple[ModelProto, tuple[int, ...]]) -> None:
 @settings(max_examples=120, deadline=None)
 def test_any_window_gives_what_onnxruntime_gives(case: tuple[ModelProto, tuple[int, ...]]) -> None:
     check_windows(case)
+
+
+@pytest.mark.parametrize("mode", ["SAME_UPPER", "SAME_LOWER"])
+def test_a_mean_whose_strides_leave_out_more_than_a_pixel_crops_as_onnxruntime_crops(mode: str) -> None:
+    model = file(21, node("AveragePool", "x", kernel_shape=[1, 1], strides=[3, 4], auto_pad=mode), shape=(1, 4, 6, 8))
+    assert disagreement(read_onnx(model), model, [numbers(1, 4, 6, 8)]) < 1e-6
 
 
 @pytest.mark.slow

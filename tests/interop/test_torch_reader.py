@@ -133,6 +133,42 @@ def test_channels_last_steps_become_steps_on_maps():
     assert (field.size, field.min_size, field.jump, field.whole) == (4 + 6 * 4, 4, 4, False)
 
 
+class Reduced(nn.Module):
+    """A reduction over axes of a map whose channels were moved to the end."""
+
+    def __init__(self, *dims: int) -> None:
+        super().__init__()
+        self.dims = dims
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(0, 2, 3, 1).amax(self.dims)
+
+
+@pytest.mark.parametrize(
+    ("dims", "found"),
+    [((1, 2), ["GlobalMaxPool", "Flatten"]), ((3,), ["Reduce"]), ((1,), ["Permute", "Reduce"])],
+)
+def test_a_reduction_moves_the_axes_only_where_what_is_left_is_out_of_order(dims, found):
+    reading = read_and_check(Reduced(*dims))
+    graph = canonical(reading.graph)
+    assert [type(node.op).__name__ for node in graph.nodes] == found
+    image = torch.rand(1, *SMALL)
+    assert torch.equal(build(graph)(image), Reduced(*dims)(image))
+
+
+class Turn(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(0, 1, 3, 2)
+
+
+def test_a_permutation_is_named_and_noted_like_any_other_step():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), Turn())
+    reading = read_module(net, SMALL)
+    assert reading.graph.nodes[1].name == "1"
+    assert reading.called["1"] == "Turn.permute"
+    assert read_module(Turn(), SMALL).called == {"permute": "Turn.permute"}
+
+
 class TinyTransformer(nn.Module):
     def __init__(self, *, fused: bool) -> None:
         super().__init__()
@@ -195,7 +231,7 @@ def test_uneven_padding_and_padding_modes():
     class Padded(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.same = nn.Conv2d(3, 4, 4, padding="same")
+            self.same = nn.Conv2d(3, 4, (4, 2), padding="same", dilation=(1, 5))
             self.mirrored = nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect")
             self.down = nn.Conv2d(4, 4, 3, 2)
 
@@ -203,7 +239,7 @@ def test_uneven_padding_and_padding_modes():
             return self.down(F.pad(self.mirrored(self.same(x)), (0, 1, 0, 1)))
 
     reading = read_and_check(Padded())
-    assert reading.graph.node("same").op.padding == ((1, 2), (1, 2))  # type: ignore[attr-defined]
+    assert reading.graph.node("same").op.padding == ((1, 2), (2, 3))  # type: ignore[attr-defined]
     graph = canonical(reading.graph)
     assert [type(node.op).__name__ for node in graph.nodes] == ["Conv2d", "Pad", "Conv2d", "Conv2d"]
     assert graph.node("down").op.padding == ((0, 1), (0, 1))  # type: ignore[attr-defined]

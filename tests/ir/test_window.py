@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from fractions import Fraction
 
 import pytest
@@ -66,7 +67,9 @@ def test_reads_are_the_pixels_under_the_taps(case):
 @given(placed())
 def test_real_taps_counts_all_reads(case):
     window, size = case
-    assert window.real_taps(size) == sum(len(seen) for seen in slide(window, size))
+    seen = Counter(tap for read in slide(window, size) for tap, _ in read)
+    assert window.tap_uses(size) == tuple(seen[tap] for tap in range(window.kernel))
+    assert window.real_taps(size) == seen.total()
 
 
 @checked
@@ -86,19 +89,6 @@ def test_the_remainder_is_what_lies_after_the_last_window(case):
     assume(outputs >= 1)
     end = (outputs - 1) * window.stride.numerator + window.extent
     assert window.remainder(size) == len(tape(window, size)) - end
-
-
-@checked
-@given(placed())
-def test_dropped_pixels_are_those_past_the_last_read_window(case):
-    window, size = case
-    outputs = window.output_size(size)
-    assume(outputs >= 1)
-    end = (outputs - 1) * window.stride.numerator + window.extent
-    padded = tape(window, size)
-    reached = [pixel for pixel in padded[:end] if pixel is not None]
-    assume(reached and window.after >= 0)
-    assert window.dropped(size) == size - 1 - max(reached)
 
 
 @checked

@@ -123,6 +123,8 @@ FAULTS: tuple[tuple[str, str, type[Op]], ...] = (
     ("params_are_torchs", "axes swapped", wrong(Linear, "param_shapes", lambda p: {"weight": p["weight"][::-1]})),
     ("params_are_torchs", "a buffer taken for learned", wrong(Constant, "param_shapes", lambda _: {"value": (8,)})),
     ("params_are_torchs", "a fixed kernel learned", copied(BLUR, param_shapes=learned_kernel)),
+    ("params_are_torchs", "no statistics", copied(BatchNorm2d, stored_shapes=BatchNorm2d.param_shapes)),
+    ("params_are_torchs", "a fixed kernel forgotten", wrong(BLUR, "stored_shapes", lambda _: {})),
     ("taps_are_torchs", "the batch of one operand", copied(MatMul, terms=first_batch)),
     ("taps_are_torchs", "scores alone", wrong(ScaledDotProductAttention, "terms", lambda t: Terms(t.attention // 2))),
     ("taps_are_torchs", "not summed over", wrong(Einsum, "terms", lambda t: Terms(add=t.attention + t.add))),

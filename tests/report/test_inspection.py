@@ -142,7 +142,7 @@ def test_the_page_has_every_figure_of_the_inspection(source):
     for layer in data["layers"]:
         assert layer["name"] in text
     assert "counted as thop" in text
-    assert "at 225x225 nothing is lost: 4.627G macs (+13.1%)" in text
+    assert "at 225x225 nothing is lost: 4.627G macs (+13.1 %)" in text
     assert "kernel is smaller than its stride" in text
     (lines,) = re.findall(r'id="lines">(.*?)</script>', source)
     explained = json.loads(lines)

@@ -14,7 +14,8 @@ from training_toy import NORMALISATION, SETUP, blobs, network, training_set
 from convsmith.errors import TrainingError
 from convsmith.training import setup as machine
 from convsmith.training.evaluate import logits, recalibrate_batchnorm
-from convsmith.training.setup import Setup, available_threads, choose_setup
+from convsmith.training.setup import Setup, choose_setup
+from convsmith.training.threads import _quotas, available_threads
 
 
 def normalised(pixels: np.ndarray) -> torch.Tensor:
@@ -89,7 +90,7 @@ def test_the_least_quota_of_the_control_groups_binds(tmp_path: Path) -> None:
     (tmp_path / "pod" / "cpu.max").write_text("250000 100000\n")
     (tmp_path / "pod" / "box" / "cpu.max").write_text("max 100000\n")
     (tmp_path / "cpu.max").write_text("800000 100000\n")
-    assert sorted(machine._quotas(tmp_path, "pod/box")) == [3, 8]
-    assert list(machine._quotas(tmp_path, "")) == [8]
-    assert list(machine._quotas(tmp_path / "missing", "a/b")) == []
+    assert sorted(_quotas(tmp_path, "pod/box")) == [3, 8]
+    assert list(_quotas(tmp_path, "")) == [8]
+    assert list(_quotas(tmp_path / "missing", "a/b")) == []
     assert 1 <= available_threads() <= (os.cpu_count() or 1)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib.resources import files
 
 from convsmith.design.model import Design
 from convsmith.design.toml_file import parse_design
-from convsmith.errors import ModelError
+from convsmith.errors import ModelError, did_you_mean
 
 
 def names() -> tuple[str, ...]:
@@ -25,9 +24,8 @@ def text(name: str) -> str:
     """
     plain = {_plain(known): known for known in names()}
     if _plain(name) not in plain:
-        nearest = difflib.get_close_matches(_plain(name), plain, 1)
-        meant = f"did you mean zoo:{plain[nearest[0]]}? " if nearest else ""
-        raise ModelError("the zoo has no such network", received=name, remedy=f"{meant}`convsmith zoo` lists them")
+        remedy = did_you_mean(name.lower(), plain.values(), "`convsmith zoo` lists them", shown="zoo:{}")
+        raise ModelError("the zoo has no such network", received=name, remedy=remedy)
     return files(__name__).joinpath(f"{plain[_plain(name)]}.toml").read_text(encoding="utf-8")
 
 
