@@ -108,7 +108,9 @@ def test_a_classifier_that_holds_most_parameters_because_the_map_was_flattened()
     params = 8 * 64 * 100 + 100
     share = params / cost(flat).params
     assert hints(flat) == {
-        "heavy layer": [("e", f"it holds {100 * share:.0f} % of all parameters, 64 times what it would on a pooled map")]
+        "heavy layer": [
+            ("e", f"it holds {100 * share:.0f} % of all parameters, 64 times what it would on a pooled map")
+        ]
     }
     assert hints(chain(Conv2d(8, 8, 3), GlobalAvgPool(), Flatten(), Linear(8, 1000))) == {}
 
