@@ -140,9 +140,9 @@ def format_percent(fraction: float, digits: int = 1, *, signed: bool = False) ->
     return f"{fraction * 100:{'+' if signed else ''}.{digits}f} %"
 
 
-def format_shape(shape: Sequence[int]) -> str:
-    """``(3, 224, 224)`` is ``3x224x224``."""
-    return "x".join(str(size) for size in shape)
+def format_shape(shape: Sequence[int], sign: str = "x") -> str:
+    """``(3, 224, 224)`` is ``3x224x224``, or has another sign between the sizes."""
+    return sign.join(str(size) for size in shape)
 
 
 def _significant(value: float, digits: int) -> str:

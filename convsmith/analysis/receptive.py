@@ -77,6 +77,16 @@ class ReceptiveField:
     width: AxisField
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Most pixels that a unit sees along (height, width)."""
+        return self.height.size, self.width.size
+
+    @property
+    def whole(self) -> bool:
+        """Whether a unit also sees a whole axis."""
+        return self.height.whole or self.width.whole
+
+    @property
     def jump(self) -> tuple[Rational, Rational]:
         """Distance between neighbouring units along (height, width), in pixels."""
         return self.height.jump, self.width.jump
@@ -90,12 +100,12 @@ class ReceptiveField:
         """The ``inspect --json`` contract; sizes are (height, width)."""
         axes = (self.height, self.width)
         return {
-            "size": [axis.size for axis in axes],
+            "size": list(self.size),
             "min_size": [axis.min_size for axis in axes],
             "jump": [json_number(axis.jump) for axis in axes],
             "center": [json_number(axis.center) for axis in axes],
             "padding": [json_number(axis.padding) for axis in axes],
-            "global": any(axis.whole for axis in axes),
+            "global": self.whole,
         }
 
 

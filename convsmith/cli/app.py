@@ -89,15 +89,3 @@ def tell(line: str) -> None:
     """Write a line of progress on standard error."""
     sys.stderr.write(f"{one_line(line)}\n")
     sys.stderr.flush()
-
-
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
-    """Write a table with aligned columns; the first ``left`` columns are text, the others numbers."""
-    lines = [[one_line(cell) for cell in row] for row in (header, *rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for row in lines:
-        cells = (
-            cell.ljust(width) if number < left else cell.rjust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        print_text("  ".join(cells).rstrip())

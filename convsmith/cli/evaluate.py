@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from convsmith.cli.app import Json, make_command, one_line, print_json, print_table, print_text
+from convsmith.cli.app import Json, make_command, one_line, print_json, print_text
 from convsmith.cli.display import make_display
+from convsmith.cli.page import print_table
 from convsmith.jobs.evaluate import Evaluation, evaluate
 from convsmith.quantities import format_percent
 from convsmith.training.metrics import recalls

@@ -14,8 +14,8 @@ from convsmith.cli import inspect_diff, inspect_options, inspect_table
 from convsmith.cli.app import UsageError, json_text, make_command, tell
 from convsmith.cli.inspect_columns import COLUMNS, SHOWN, TIME, View, pick
 from convsmith.cli.inspect_options import Format, Wish
-from convsmith.cli.inspect_page import Block, Note, print_blocks, write_markdown, write_plain
 from convsmith.cli.inspect_which import find_which
+from convsmith.cli.page import Block, Note, print_blocks, write_markdown, write_plain
 from convsmith.deploy.roofline import latency_of
 from convsmith.files import write_text
 from convsmith.jobs.compare import Comparison, compare
@@ -84,16 +84,10 @@ def _one(inspection: Inspection, wish: Wish) -> Result:
     view = View(inspection, latency_of(inspection.graph, threads=1) if wish.latency else None)
     sizes = nearest_sizes(inspection.graph) if wish.nearest else None
     if wish.format in (Format.JSON, Format.HTML):
-        data = inspection.to_dict()
-        if view.estimate is not None:
-            data["latency"] = view.estimate.to_dict()
-        if sizes is not None:
-            data["nearest_sizes"] = [size and size.to_dict() for size in sizes]
-        if wish.convention is not None:
-            data["convention"] = wish.convention
+        data = inspection.to_dict(latency=view.estimate, sizes=sizes, convention=wish.convention)
         if wish.format is Format.JSON:
             return data
-        return render_inspection(data, formulas(inspection.graph, inspection.fields), inspection.waste)
+        return render_inspection(data, formulas(inspection.graph, inspection.fields), inspection.waste, sizes)
     known = (*COLUMNS, TIME) if wish.latency else COLUMNS
     sort = None if wish.sort is None else pick(wish.sort, known, "--sort")[0]
     if wish.format is Format.CSV:

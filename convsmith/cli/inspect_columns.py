@@ -8,15 +8,15 @@ from functools import partial
 from math import prod
 from typing import Any, Final
 
-from convsmith.analysis import LayerCost, ReceptiveField
+from convsmith.analysis import LayerCost
 from convsmith.cli.app import UsageError
 from convsmith.deploy.roofline import Estimate
 from convsmith.errors import did_you_mean
-from convsmith.ir import Shape, Terms
-from convsmith.jobs.inspect import Inspection
-from convsmith.quantities import format_bytes, format_percent, format_shape
+from convsmith.ir import Terms
+from convsmith.jobs.inspect import GEOMETRY, Inspection
+from convsmith.quantities import format_bytes, format_percent
+from convsmith.report.words import field_text, one_image
 
-_WINDOW: Final = ("kernel_size", "stride", "padding", "dilation", "groups")
 Layers = Sequence[LayerCost]
 Sizes = tuple[int | str, ...]
 Value = int | float | str | bool | Sizes | None
@@ -121,16 +121,12 @@ def _end(
     return column
 
 
-def _without_batch(shape: Shape) -> Shape:
-    return shape[1:] if len(shape) > 1 and shape[0] == 1 else shape
-
-
 def _input(view: View, layer: LayerCost) -> Value:
-    return _without_batch(layer.inputs[0]) if layer.inputs else None
+    return tuple(one_image(layer.inputs[0])) if layer.inputs else None
 
 
 def _output(view: View, layer: LayerCost) -> Value:
-    return _without_batch(layer.output)
+    return tuple(one_image(layer.output))
 
 
 def share(view: View, layer: LayerCost) -> float:
@@ -160,20 +156,12 @@ def _field(name: str, view: View, layer: LayerCost) -> Value:
 
 def _global(view: View, layer: LayerCost) -> Value:
     field = view.inspection.fields.get(layer.name)
-    return None if field is None else field.height.whole or field.width.whole
+    return None if field is None else field.whole
 
 
 def _sees(view: View, layer: LayerCost) -> str:
-    return field_text(view.inspection.fields.get(layer.name))
-
-
-def field_text(field: ReceptiveField | None) -> str:
-    """Pixels of the image that a unit sees, a plus where it also sees the whole map through pooling."""
-    if field is None:
-        return ""
-    sizes = (field.height.size, field.width.size)
-    size = str(sizes[0]) if sizes[0] == sizes[1] else format_shape(sizes)
-    return f"{size}+" if field.height.whole or field.width.whole else size
+    field = view.inspection.fields.get(layer.name)
+    return "" if field is None else field_text(field.size, field.whole)
 
 
 def _padding_macs(view: View, layer: LayerCost) -> int:
@@ -206,7 +194,7 @@ COLUMNS: Final = (
     _words("section", "section", lambda view, layer: view.inspection.section_names[layer.name]),
     _words("input", "input", _input),
     _end("output", "output", _output),
-    *(_words(name, name, partial(_attribute, name)) for name in _WINDOW),
+    *(_words(name, name, partial(_attribute, name)) for name in GEOMETRY),
     _end("field", "sees", partial(_field, "size"), _sees),
     _end("min_field", "sees at least", partial(_field, "min_size")),
     _end("global", "whole map", _global),

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from convsmith.analysis import LayerCost
-from convsmith.cli.inspect_columns import field_text
-from convsmith.cli.inspect_page import Block, Note, Row, Table
+from convsmith.cli.page import Block, Note, Row, Table, make_table, write_csv
 from convsmith.jobs.compare import Comparison, LayerPair
 from convsmith.quantities import format_shape
-from convsmith.report.words import MACS
+from convsmith.report.words import MACS, field_text, one_image
 
 _MARKS = {"same": " ", "changed": "~", "added": "+", "removed": "-"}
 _CSV = ("change", "name", "op", "output", "params", "macs")
@@ -20,28 +17,24 @@ _CSV = ("change", "name", "op", "output", "params", "macs")
 def diff(comparison: Comparison, *, layers: bool) -> Iterator[Block]:
     """Sections, totals and conventions side by side; with ``layers`` also the layers that differ."""
     names = [one.graph.name for one in (comparison.before, comparison.after)]
-    sizes = [format_shape(one.graph.inputs[0][1].shape[1:]) for one in (comparison.before, comparison.after)]
+    sizes = [format_shape(one_image(one.graph.inputs[0][1].shape)) for one in (comparison.before, comparison.after)]
     yield Note((f"{names[0]}, input {sizes[0]}, and {names[1]}, input {sizes[1]}",), style="title")
     if layers:
         yield from _layers(comparison)
     rows = [(name, *map(_count, (*params, *macs))) for name, params, macs in comparison.sections]
-    yield _table(("section", "params", "params'", "macs", "macs'"), rows)
+    yield make_table(("section", "params", "params'", "macs", "macs'"), rows)
     rows = [(name.replace("_", " "), *map(_count, pair), _ratio(*pair)) for name, pair in comparison.totals.items()]
-    rows.append(("sees", *map(field_text, comparison.fields), ""))
-    yield _table(("total", *names, "ratio"), rows)
+    rows.append(("sees", *(field_text(field.size, field.whole) if field else "" for field in comparison.fields), ""))
+    yield make_table(("total", *names, "ratio"), rows)
     rows = [(name, *map(_count, pair), _ratio(*pair)) for name, pair in comparison.conventions.items()]
-    yield _table(("convention", *names, "ratio"), rows)
+    yield make_table(("convention", *names, "ratio"), rows)
     yield Note((MACS,), style="soft")
 
 
 def csv_text(comparison: Comparison) -> str:
     """A line for each pair of layers; a quote marks what is the second network's."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*_CSV, *(f"{name}'" for name in _CSV[1:])))
-    for pair in comparison.layers:
-        writer.writerow((pair.change, *_cells(pair.before), *_cells(pair.after)))
-    return text.getvalue()
+    rows = ((pair.change, *_cells(pair.before), *_cells(pair.after)) for pair in comparison.layers)
+    return write_csv((*_CSV, *(f"{name}'" for name in _CSV[1:])), rows)
 
 
 def _layers(comparison: Comparison) -> Iterator[Block]:
@@ -63,13 +56,8 @@ def _pair(pair: LayerPair) -> tuple[str, ...]:
 def _cells(layer: LayerCost | None, number: str = "{}") -> tuple[str, ...]:
     if layer is None:
         return ("",) * 5
-    output = format_shape(layer.output[1:])
+    output = format_shape(one_image(layer.output))
     return layer.name, layer.op, output, number.format(layer.params), number.format(layer.macs)
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    numbers = (False, *(True for _ in header[1:]))
-    return Table(tuple(header), tuple(Row(tuple(row)) for row in rows), numbers)
 
 
 def _count(value: int | None) -> str:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from convsmith.analysis import InputSize, LayerCost
 from convsmith.cli.inspect_columns import Column, View, share
 from convsmith.cli.inspect_fold import fold
-from convsmith.cli.inspect_page import Block, Note, Row, Table
+from convsmith.cli.page import Block, Note, Row, Table, make_table, write_csv
 from convsmith.deploy.roofline import Estimate
 from convsmith.interop.conventions import CONVENTIONS
 from convsmith.quantities import format_bytes, format_count, format_percent, format_seconds, format_shape
-from convsmith.report.words import FIELD, MACS, lint_lines, size_lines, waste_lines
+from convsmith.report.words import FIELD, MACS, lint_lines, one_image, size_lines, waste_lines
 
 _SPARE: Final = ("memory", "activations", "share", "op", "field", "output", "params")
 """Columns that a narrow terminal goes without, the first to go first."""
@@ -23,7 +21,7 @@ _SPARE: Final = ("memory", "activations", "share", "op", "field", "output", "par
 def title(view: View) -> Note:
     """Name and input of the network."""
     graph = view.inspection.graph
-    return Note((f"{graph.name}, input {format_shape(graph.inputs[0][1].shape[1:])}",), style="title")
+    return Note((f"{graph.name}, input {format_shape(one_image(graph.inputs[0][1].shape))}",), style="title")
 
 
 def layer_table(view: View, columns: Sequence[Column], sort: Column | None) -> Table:
@@ -73,8 +71,8 @@ def about(view: View, convention: str | None, sizes: Sequence[InputSize | None] 
     """Everything but the table: totals, the same total in other conventions, waste, hints and warnings."""
     inspection = view.inspection
     yield Note(tuple(_totals(view, convention)))
-    others = (Row((name, f"{total:,}")) for name, total in inspection.conventions.items() if name != "macs")
-    yield Table(("counted as", "total"), tuple(others), (False, True))
+    others = [(name, f"{total:,}") for name, total in inspection.conventions.items() if name != "macs"]
+    yield make_table(("counted as", "total"), others)
     yield Note(tuple(waste_lines(inspection.waste, inspection.cost.macs)), "waste")
     if sizes is not None:
         yield Note(tuple(size_lines(sizes, inspection.cost.macs)), "nearest sizes")
@@ -97,6 +95,8 @@ def _totals(view: View, convention: str | None) -> Iterator[str]:
     yield f"activations  {totals['activations']:,} outputs of convolutions and linear layers"
     yield f"peak memory  {format_bytes(totals['peak_activation_bytes'])} of values alive at once"
     yield f"moved        {format_bytes(memory.bytes_moved)}, {memory.intensity:.1f} FLOP per byte"
+    sgd, adam = (format_bytes(inspection.training[name].total) for name in ("sgd", "adam"))
+    yield f"training     {sgd} for a step on one image with SGD and momentum, {adam} with Adam"
     if view.estimate is not None:
         yield f"latency      {_latency(view.estimate)}"
 
@@ -109,9 +109,5 @@ def _latency(estimate: Estimate) -> str:
 
 def csv_text(view: View, columns: Sequence[Column], sort: Column | None) -> str:
     """A line for each layer, with exact values."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([column.name for column in columns])
-    for layer in _sorted(view, sort):
-        writer.writerow([column.exact(view, layer) for column in columns])
-    return text.getvalue()
+    rows = ([column.exact(view, layer) for column in columns] for layer in _sorted(view, sort))
+    return write_csv([column.name for column in columns], rows)

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from convsmith.cli.app import Json, make_command, print_json, print_table, tell
+from convsmith.cli.app import Json, make_command, print_json, tell
 from convsmith.cli.display import make_display
+from convsmith.cli.page import print_table
 from convsmith.jobs.predict import Prediction, predict
 from convsmith.quantities import format_percent
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from convsmith.cli.app import Json, make_command, print_json, print_table, print_text
+from convsmith.cli.app import Json, make_command, print_json, print_text
+from convsmith.cli.page import print_table
 from convsmith.design import zoo as networks
 from convsmith.jobs.zoo import zoo
 from convsmith.quantities import format_shape

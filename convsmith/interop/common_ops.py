@@ -5,13 +5,18 @@ The readers of torch modules and of ONNX files differ in how they find the opera
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from convsmith.ir import Op
 from convsmith.ops import Add, Clip, Div, Maximum, Minimum, Mul, ReLU, ReLU6, Scalar, Sub
 
-OfNumber = Callable[[float], Op]
+OfNumber = Callable[[float], Op | None]
+
+
+def _none(number: float) -> Op | None:
+    return None
 
 
 class Arithmetic(NamedTuple):
@@ -19,13 +24,13 @@ class Arithmetic(NamedTuple):
 
     Attributes:
         kind: The operator of two values, or None where there is none.
-        right: The operator for a single number on the right.
-        left: The operator for a single number on the left.
+        right: The operator for a single number on the right, or None where there is none.
+        left: The same for a number on the left.
     """
 
     kind: type[Op] | None
-    right: OfNumber | None = None
-    left: OfNumber | None = None
+    right: OfNumber = _none
+    left: OfNumber = _none
 
 
 def _scalar(function: str) -> OfNumber:
@@ -36,13 +41,21 @@ def _divided(number: float) -> Op:
     return Scalar("mul", 1 / number if number else float("inf"))
 
 
+def _at_least(number: float) -> Op | None:
+    return bounded(number, None) if math.isfinite(number) else None
+
+
+def _at_most(number: float) -> Op | None:
+    return bounded(None, number) if math.isfinite(number) else None
+
+
 ADD: Final = Arithmetic(Add, _scalar("add"), _scalar("add"))
 SUB: Final = Arithmetic(Sub, lambda number: Scalar("add", -number), _scalar("rsub"))
 MUL: Final = Arithmetic(Mul, _scalar("mul"), _scalar("mul"))
 DIV: Final = Arithmetic(Div, _divided, _scalar("rdiv"))
 POW: Final = Arithmetic(None, _scalar("pow"))
-MAXIMUM: Final = Arithmetic(Maximum)
-MINIMUM: Final = Arithmetic(Minimum)
+MAXIMUM: Final = Arithmetic(Maximum, _at_least, _at_least)
+MINIMUM: Final = Arithmetic(Minimum, _at_most, _at_most)
 
 
 def bounded(low: float | None, high: float | None) -> Op:

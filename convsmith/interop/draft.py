@@ -83,10 +83,8 @@ class Draft:
         names = [name for pair in order for name in pair if name is not None]
         nodes = tuple([node for node in map(self.node, names) if node is not None])
         outputs = tuple(map(self._resolved, self.graph.outputs))
-        graph = Graph(self.graph.name, self.graph.inputs, nodes, outputs)
-        # The cached property: every value that is left has the type it had.
-        vars(graph)["types"] = dict(graph.inputs) | {node.name: self.type(node.name) for node in nodes}
-        return graph
+        types = dict(self.graph.inputs) | {node.name: self.type(node.name) for node in nodes}
+        return Graph(self.graph.name, self.graph.inputs, nodes, outputs).with_types(types)
 
     def _resolved(self, value: str) -> str:
         while value in self._same:

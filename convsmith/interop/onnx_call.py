@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convsmith.interop.recorder import CHANNELS_FIRST, Recorder, Value
+from convsmith.interop.recorder import CHANNELS_FIRST, Recorder, Value, beside
 from convsmith.ir import Op, Shape
 from convsmith.ops import Constant, Flatten, Reshape
 
@@ -54,7 +54,7 @@ class Reader:
         """
         shaped = array
         if channels_last and array.ndim:
-            shaped = array.reshape((1,) * (4 - array.ndim) + array.shape).transpose(CHANNELS_FIRST)
+            shaped = array.reshape(beside(array.shape)).transpose(CHANNELS_FIRST)
         key = (id(array), shaped.shape)
         if key not in self.constants:
             learned = learned and id(array) in self.learned and not _is_mask(array)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from convsmith.interop.common_ops import ADD, DIV, MUL, SUB, Arithmetic, bounded, whole_equation
+from convsmith.interop.common_ops import ADD, DIV, MAXIMUM, MINIMUM, MUL, POW, SUB, Arithmetic, bounded, whole_equation
 from convsmith.interop.onnx_call import Call, Operand, Result, Unsupported, shortest
 from convsmith.interop.onnx_fold import fold
 from convsmith.interop.onnx_read_layers import (
@@ -63,8 +63,6 @@ from convsmith.ops import (
     GlobalMaxPool,
     HardSwish,
     LeakyReLU,
-    Maximum,
-    Minimum,
     Mish,
     Mul,
     Pointwise,
@@ -104,17 +102,12 @@ def _clip(call: Call) -> Value:
         _bound(call.attributes[name] if name in call.attributes else call.array(place, "a bound"))
         for place, name in enumerate(("min", "max"), start=1)
     )
-    return clipped(call, low, high)
+    return call.value() if (low, high) == (None, None) else call.pointwise(bounded(low, high))
 
 
 def _bound(bound: Any) -> float | None:
     number = None if bound is None else shortest(np.asarray(bound).item())
     return None if number is None or abs(number) >= 3.4028234e38 else number
-
-
-def clipped(call: Call, low: float | None, high: float | None) -> Value:
-    """The first input within bounds, by the name that such an activation has."""
-    return call.value() if (low, high) == (None, None) else call.pointwise(bounded(low, high))
 
 
 def _elu(call: Call) -> Value:
@@ -191,20 +184,19 @@ def _number(operand: Operand | None, rank: int) -> float | None:
 def _arithmetic(arithmetic: Arithmetic) -> Callable[[Call], Value]:
     """A reader of an operation on two operands, of which one may be a single number."""
     kind, right, left = arithmetic
-    assert kind is not None
-    assert right is not None
-    assert left is not None
 
     def combined(call: Call) -> Value:
         first, second = call.inputs
         if isinstance(first, Value):
             number = _number(second, len(call.shape(first)))
-            if number is not None:
-                return call.pointwise(right(number))
+            if number is not None and (op := right(number)):
+                return call.pointwise(op)
         elif isinstance(second, Value):
             number = _number(first, len(call.shape(second)))
-            if number is not None:
-                return call.pointwise(left(number), 1)
+            if number is not None and (op := left(number)):
+                return call.pointwise(op, 1)
+        if kind is None:
+            raise Unsupported("with an operand that is not a single number")
         values, last = aligned(call)
         return call.add(kind(), *values, on_map=last)
 
@@ -224,15 +216,9 @@ def _divide(call: Call) -> Value:
     return _arithmetic(DIV)(call)
 
 
-def _power(call: Call) -> Value:
-    value, exponent = call.value(), call.needed(1, "an exponent")
-    if exponent.size != 1 or exponent.ndim > len(call.shape(value)):
-        raise Unsupported("with an exponent per element")
-    return call.pointwise(Scalar("pow", shortest(exponent.item())))
-
-
-def _chain(kind: type[Any]) -> Callable[[Call], Value]:
+def _chain(arithmetic: Arithmetic) -> Callable[[Call], Value]:
     """A reader of an operation on any number of operands, two at a time."""
+    kind: Any = arithmetic.kind
 
     def read(call: Call) -> Value:
         values, last = aligned(call)
@@ -252,18 +238,10 @@ def _mean(call: Call) -> Value:
     return call.add(Scalar("mul", 1 / len(values)), total, on_map=True) if len(values) > 1 else total
 
 
-def _extreme(kind: type[Any], bounds: Callable[[float], tuple[float | None, float | None]]) -> Read:
-    """A reader of Max or Min: with a single number it is a bound."""
-
-    def read(call: Call) -> Value:
-        first = call.operand(0)
-        if len(call.inputs) == 2 and isinstance(first, Value):
-            number = _number(call.operand(1), len(call.shape(first)))
-            if number is not None and math.isfinite(number):
-                return clipped(call, *bounds(number))
-        return _chain(kind)(call)
-
-    return read
+def _extreme(arithmetic: Arithmetic) -> Read:
+    """A reader of an operation on any number of operands, of which one of two may be a single number."""
+    two, many = _arithmetic(arithmetic), _chain(arithmetic)
+    return lambda call: two(call) if len(call.inputs) == 2 else many(call)
 
 
 def _einsum(call: Call) -> Value:
@@ -324,15 +302,15 @@ READERS: Mapping[str, Read] = {
     "LogSoftmax": _log_softmax,
     "LpNormalization": normalize,
     "MatMul": matmul,
-    "Max": _extreme(Maximum, lambda number: (number, None)),
+    "Max": _extreme(MAXIMUM),
     "MaxPool": max_pool,
     "Mean": _mean,
-    "Min": _extreme(Minimum, lambda number: (None, number)),
+    "Min": _extreme(MINIMUM),
     "Mish": _as(Mish()),
     "Mul": _arithmetic(MUL),
     "PRelu": _prelu,
     "Pad": pad,
-    "Pow": _power,
+    "Pow": _arithmetic(POW),
     "RMSNormalization": rms_norm,
     "ReduceL1": reduction("l1"),
     "ReduceL2": reduction("l2"),
@@ -358,7 +336,7 @@ READERS: Mapping[str, Read] = {
     "Split": split,
     "Squeeze": squeeze,
     "Sub": _arithmetic(SUB),
-    "Sum": _chain(Add),
+    "Sum": _chain(ADD),
     "Swish": _swish,
     "Tanh": _as(Tanh()),
     "Tile": tile,

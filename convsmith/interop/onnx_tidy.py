@@ -73,9 +73,7 @@ def _fits(graph: Graph, layer: Node, constant: Node) -> bool:
 def _with_nodes(graph: Graph, nodes: Mapping[str, Node]) -> Graph:
     if len(nodes) == len(graph.nodes):
         return graph
-    changed = replace(graph, nodes=tuple(nodes.values()))
-    vars(changed)["types"] = graph.types  # the cached property: no value that is left has another type
-    return changed
+    return replace(graph, nodes=tuple(nodes.values())).with_types(graph.types)
 
 
 def share_weights(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
@@ -114,8 +112,9 @@ def nest_names(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
         Node(new[node.name], node.op, tuple(new.get(value, value) for value in node.inputs), new.get(node.shares, ""))
         for node in graph.nodes
     )
-    renamed = Graph(graph.name, graph.inputs, nodes, tuple(new.get(value, value) for value in graph.outputs))
-    vars(renamed)["types"] = {new.get(value, value): type for value, type in graph.types.items()}
+    types = {new.get(value, value): type for value, type in graph.types.items()}
+    outputs = tuple(new.get(value, value) for value in graph.outputs)
+    renamed = Graph(graph.name, graph.inputs, nodes, outputs).with_types(types)
     return nest_names(renamed, {new[name]: arrays for name, arrays in weights.items()})
 
 

@@ -19,6 +19,11 @@ CHANNELS_LAST = (0, 2, 3, 1)
 CHANNELS_FIRST = (0, 3, 1, 2)
 
 
+def beside(shape: Shape) -> Shape:
+    """Shape of a stored array with all four axes of the map that it is spread over."""
+    return (1,) * (4 - len(shape)) + shape
+
+
 class Value(NamedTuple):
     """A value of the graph as its source sees it.
 
@@ -118,9 +123,7 @@ class Recorder:
     def graph(self, *outputs: Value) -> Graph:
         """The finished graph, returning ``outputs``."""
         names = tuple(self.plain(value).name for value in outputs)
-        graph = Graph(self.name, tuple(self._inputs), tuple(self.nodes), names)
-        vars(graph)["types"] = self.types  # the cached property: every node has been inferred on its way in
-        return graph
+        return Graph(self.name, tuple(self._inputs), tuple(self.nodes), names).with_types(self.types)
 
     def _append(self, op: Op, inputs: tuple[str, ...], name: str, shares: str = "") -> str:
         types = self.types

@@ -146,10 +146,10 @@ def combine(t: Trace, arithmetic: Arithmetic, function: str, first: Any, second:
     tracked = id(first) in t.values, id(second) in t.values
     if not any(tracked):
         return NotImplemented
-    if tracked[0] and arithmetic.right and (number := _number(t, second)) is not None:
-        return pointwise(t, arithmetic.right(number), first, function, inplace=inplace)
-    if not tracked[0] and arithmetic.left and (number := _number(t, first)) is not None:
-        return pointwise(t, arithmetic.left(number), second, function)
+    if tracked[0] and (number := _number(t, second)) is not None and (op := arithmetic.right(number)):
+        return pointwise(t, op, first, function, inplace=inplace)
+    if not tracked[0] and (number := _number(t, first)) is not None and (op := arithmetic.left(number)):
+        return pointwise(t, op, second, function)
     if arithmetic.kind is None or not (isinstance(first, Tensor) and isinstance(second, Tensor)):
         return NotImplemented
     result = join(t, make(arithmetic.kind), first, second, function)

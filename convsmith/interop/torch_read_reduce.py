@@ -13,13 +13,7 @@ from convsmith.interop.recorder import Value
 from convsmith.interop.torch_read_elementwise import combine, join, pointwise
 from convsmith.interop.torch_read_layers import Handler
 from convsmith.interop.torch_trace import Trace, make
-from convsmith.ops import Clip, Div, Flatten, GlobalAvgPool, Reduce
-
-
-def _mean_of_map(t: Trace, value: Value, *, keepdim: bool) -> Tensor:
-    """The mean of a map over height and width, as a 1x1 map or as a row of numbers."""
-    pooled = t.step(make(GlobalAvgPool), value, function="mean", on_map=True)
-    return t.track(pooled if keepdim else t.step(make(Flatten), Value(pooled.name), function="flatten"))
+from convsmith.ops import Clip, Div, Reduce
 
 
 def _reduce(function: str) -> Handler:
@@ -56,8 +50,6 @@ def reduce(
     rank = input.dim()
     dims = range(rank) if dim is None else (dim,) if isinstance(dim, int) else dim
     value, axes = t.recorder.reduced(value, dims, keepdim=keepdim)
-    if function == "mean" and axes == (2, 3) and rank == 4:
-        return _mean_of_map(t, value, keepdim=keepdim)
     result = t.step(make(Reduce, function, axes, keepdim, correction), value, function=function, on_map=True)
     return t.track(result if keepdim else Value(result.name))
 

@@ -9,22 +9,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # the field's name for it
 
-from convsmith.interop.recorder import CHANNELS_FIRST, Value
+from convsmith.interop.recorder import Value
 from convsmith.interop.torch_read_layers import Handler
 from convsmith.interop.torch_trace import Trace, make
 from convsmith.ir import Shape
 from convsmith.ops import (
-    AdaptiveAvgPool2d,
     Concat,
-    Constant,
     Expand,
     Flatten,
     Gather,
-    Pad,
-    PixelShuffle,
-    PixelUnshuffle,
     Reshape,
-    Resize,
     Roll,
     Slice,
     Take,
@@ -225,8 +219,7 @@ def _repeat(t: Trace, input: Tensor, *sizes: Any) -> Any:
     if value is None or any(count != 1 and size != 1 for count, size in zip(counts, padded, strict=True)):
         return NotImplemented
     shape = tuple(count * size for count, size in zip(counts, padded, strict=True))
-    whole = reshape(t, value, padded)
-    return t.track(whole if shape == padded else t.step(make(Expand, (-1, *shape[1:])), whole, function="repeat"))
+    return t.track(_spread(t, reshape(t, value, padded), shape, "repeat"))
 
 
 def _select(t: Trace, input: Tensor, dim: int, index: int) -> Any:
@@ -242,77 +235,20 @@ def _expand(t: Trace, input: Tensor, *sizes: Any) -> Any:
     if value is None:
         return NotImplemented
     result = input.expand(*sizes)
-    shape = tuple(result.shape)
-    if shape == tuple(input.shape):
-        return t.bind(result, value)
-    return t.bind(result, t.step(make(Expand, (-1, *shape[1:])), value, function="expand"))
+    return t.bind(result, _spread(t, value, tuple(result.shape), "expand"))
+
+
+def _spread(t: Trace, value: Value, shape: Shape, label: str) -> Value:
+    """The value repeated along axes of size one, and new ones in front; the batch stays open where it stays."""
+    before = t.recorder.shape(value)
+    if shape == before:
+        return value
+    batch = -1 if len(shape) == len(before) and shape[0] == before[0] else shape[0]
+    return t.step(make(Expand, (batch, *shape[1:])), value, function=label)
 
 
 def _expand_as(t: Trace, input: Tensor, other: Tensor) -> Any:
     return _expand(t, input, *other.shape)
-
-
-def _pad(t: Trace, input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Any:
-    source = t.values.get(id(input))
-    if source is None:
-        return NotImplemented
-    sides = [(0, 0)] * input.dim()
-    for number in range(len(pad) // 2):
-        sides[-1 - number] = (int(pad[2 * number]), int(pad[2 * number + 1]))
-    if source.channels_last:
-        sides = [sides[axis] for axis in CHANNELS_FIRST]
-    if not any(map(any, sides)):
-        return t.track(source)
-    if len(sides) == 4 and sides[:2] == [(0, 0), (0, 0)]:
-        op = make(Pad, (sides[2], sides[3]), mode, float(value or 0))
-        return t.track(t.step(op, source, function="pad", on_map=True))
-    if mode == "constant" and not value:
-        return t.track(_pad_with_zeros(t, source, sides))
-    return NotImplemented
-
-
-def _pad_with_zeros(t: Trace, value: Value, sides: Sequence[tuple[int, int]]) -> Value:
-    """Zeros around any axes, as stored zeros joined to the value; negative sides cut."""
-    for axis, (before, after) in enumerate(sides):
-        shape = list(t.recorder.types[value.name].shape)
-        cut = (max(0, -before), shape[axis] - max(0, -after))
-        if cut != (0, shape[axis]):
-            value = t.step(make(Slice, axis, *cut, 1), value, function="slice", on_map=True)
-        parts = [value]
-        for size, at in ((before, 0), (after, len(parts) + max(0, before))):
-            if size > 0:
-                shape[axis] = size
-                zeros = t.step(make(Constant, tuple(shape), False), function="zeros")
-                parts.insert(min(at, len(parts)), Value(zeros.name, value.channels_last))
-        if len(parts) > 1:
-            value = t.step(make(Concat, axis), *parts, function="pad", on_map=True)
-    return value
-
-
-def _interpolate(t: Trace, input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
-                 align_corners: bool | None = None, recompute_scale_factor: bool | None = None,
-                 antialias: bool = False) -> Any:  # fmt: skip
-    value = t.values.get(id(input))
-    if value is None or input.dim() != 4 or antialias:
-        return NotImplemented
-    if size is None:
-        scales = scale_factor if isinstance(scale_factor, tuple | list) else (scale_factor, scale_factor)
-        size = [int(have * scale) for have, scale in zip(input.shape[2:], scales, strict=True)]
-    size = tuple(map(int, size)) if isinstance(size, tuple | list) else (int(size), int(size))
-    if size == tuple(input.shape[2:]) and mode != "bicubic":
-        return t.track(value)
-    if mode == "area":
-        return t.track(t.step(make(AdaptiveAvgPool2d, size), value, function="interpolate"))
-    op = make(Resize, size, mode, bool(align_corners))
-    return t.track(t.step(op, value, function="interpolate"))
-
-
-def _shuffled(kind: type[Any], function: str) -> Handler:
-    def handler(t: Trace, input: Tensor, factor: int) -> Any:
-        value = t.values.get(id(input))
-        return NotImplemented if value is None else t.track(t.step(make(kind, factor), value, function=function))
-
-    return handler
 
 
 def _channel_shuffle(t: Trace, input: Tensor, groups: int) -> Any:
@@ -374,10 +310,6 @@ SHAPES: dict[Any, Handler] = {
     torch.tensor_split: _parts(torch.tensor_split),
     torch.unbind: _parts(torch.unbind, squeeze=True),
     Tensor.unbind: _parts(torch.unbind, squeeze=True),
-    F.pad: _pad,
-    F.interpolate: _interpolate,
-    F.pixel_shuffle: _shuffled(PixelShuffle, "pixel_shuffle"),
-    F.pixel_unshuffle: _shuffled(PixelUnshuffle, "pixel_unshuffle"),
     F.channel_shuffle: _channel_shuffle,
     torch.roll: _roll,
     Tensor.roll: _roll,

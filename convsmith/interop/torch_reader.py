@@ -23,6 +23,7 @@ from convsmith.interop.torch_read_attention import ATTENTION
 from convsmith.interop.torch_read_elementwise import ELEMENTWISE
 from convsmith.interop.torch_read_layers import LAYERS
 from convsmith.interop.torch_read_reduce import REDUCE
+from convsmith.interop.torch_read_resample import RESAMPLE
 from convsmith.interop.torch_read_shapes import SHAPES
 from convsmith.interop.torch_read_windows import WINDOWS
 from convsmith.interop.torch_trace import Trace
@@ -31,7 +32,7 @@ from convsmith.ir.types import ITEM_BYTES
 from convsmith.ops import Opaque
 
 _HANDLERS: Final[Mapping[Any, Callable[..., Any]]] = {
-    **LAYERS, **ELEMENTWISE, **REDUCE, **SHAPES, **WINDOWS, **ATTENTION,
+    **LAYERS, **ELEMENTWISE, **REDUCE, **RESAMPLE, **SHAPES, **WINDOWS, **ATTENTION,
 }  # fmt: skip
 
 _ASKING: Final = frozenset(

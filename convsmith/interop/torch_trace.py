@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from convsmith.interop.reading import Unknown
-from convsmith.interop.recorder import CHANNELS_FIRST, Recorder, Value
+from convsmith.interop.recorder import CHANNELS_FIRST, Recorder, Value, beside
 from convsmith.ir import Op, Shape
 from convsmith.ops import Constant
 
@@ -184,8 +184,7 @@ class Trace:
             return value
         shape = tuple(tensor.shape)
         if like is not None and like.channels_last and 0 < len(shape) <= 4:
-            full = (1,) * (4 - len(shape)) + shape
-            shape = tuple(full[axis] for axis in CHANNELS_FIRST)
+            shape = tuple(beside(shape)[axis] for axis in CHANNELS_FIRST)
         key = (id(tensor), shape)
         if key not in self._constants:
             self._constants[key] = self._constant(tensor, shape)

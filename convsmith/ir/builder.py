@@ -61,6 +61,4 @@ class Builder:
 
     def graph(self, *outputs: str) -> Graph:
         """The finished graph, returning ``outputs``."""
-        graph = Graph(self.name, tuple(self._inputs), tuple(self._nodes), outputs)
-        vars(graph)["types"] = dict(self._types)  # the cached property: every node has been inferred on its way in
-        return graph
+        return Graph(self.name, tuple(self._inputs), tuple(self._nodes), outputs).with_types(dict(self._types))

@@ -86,6 +86,11 @@ class Graph:
             types[node.name] = infer_node(node.name, node.op, tuple(types[value] for value in node.inputs))
         return types
 
+    def with_types(self, types: Mapping[str, TensorType]) -> Graph:
+        """This graph, whose types are known already."""
+        vars(self)["types"] = types  # where the cached property looks
+        return self
+
     def input_types(self, node: Node) -> tuple[TensorType, ...]:
         """Types of what ``node`` reads."""
         return tuple(self.types[value] for value in node.inputs)

@@ -64,7 +64,7 @@ class Comparison:
     @property
     def fields(self) -> tuple[ReceptiveField | None, ReceptiveField | None]:
         """What a unit of the last map sees."""
-        return last_field(self.before), last_field(self.after)
+        return self.before.last_field, self.after.last_field
 
     @property
     def sections(self) -> list[tuple[str, Pair, Pair]]:
@@ -102,12 +102,6 @@ class Comparison:
 def compare(before: Inspection, after: Inspection) -> Comparison:
     """Two inspected networks side by side."""
     return Comparison(before, after)
-
-
-def last_field(inspection: Inspection) -> ReceptiveField | None:
-    """What a unit of the last map sees; None if there is no map."""
-    fields = (inspection.fields.get(node.name) for node in reversed(inspection.graph.nodes))
-    return next((field for field in fields if field is not None), None)
 
 
 Key = Callable[[LayerCost], object]

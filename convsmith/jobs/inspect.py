@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -10,19 +10,23 @@ from typing import Any, Final
 
 from convsmith.analysis import (
     Cost,
+    InputSize,
     LayerCost,
     Lint,
     Memory,
     ReceptiveField,
     Section,
+    TrainingMemory,
     Waste,
     cost,
     lints,
     memory,
     receptive_fields,
     sections,
+    training_memory,
     waste,
 )
+from convsmith.deploy.roofline import Estimate
 from convsmith.errors import GateError, ModelError
 from convsmith.interop.canonical import canonical
 from convsmith.interop.conventions import matching, totals
@@ -31,7 +35,8 @@ from convsmith.ir import Graph
 from convsmith.jobs.models import open_model
 
 SCHEMA: Final = "convsmith/inspect/1"
-_GEOMETRY = ("kernel_size", "stride", "padding", "dilation", "groups")
+GEOMETRY: Final = ("kernel_size", "stride", "padding", "dilation", "groups")
+"""The attributes of an operator that say how it slides over its input."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +64,12 @@ class Inspection:
         """What a unit of every value sees of the image."""
         return receptive_fields(self.graph)
 
+    @property
+    def last_field(self) -> ReceptiveField | None:
+        """What a unit of the last map sees; None if there is no map."""
+        fields = (self.fields.get(node.name) for node in reversed(self.graph.nodes))
+        return next((field for field in fields if field is not None), None)
+
     @cached_property
     def sections(self) -> tuple[Section, ...]:
         """Stem, stages and head."""
@@ -78,6 +89,11 @@ class Inspection:
     def memory(self) -> Memory:
         """Bytes held and moved."""
         return memory(self.graph)
+
+    @cached_property
+    def training(self) -> Mapping[str, TrainingMemory]:
+        """What a training step on one image needs, by the optimiser."""
+        return {name: training_memory(self.graph, optimizer=name) for name in ("sgd", "adam")}
 
     @property
     def totals(self) -> dict[str, int]:
@@ -117,15 +133,36 @@ class Inspection:
         """The conventions and facts by which this network has ``number``."""
         return matching(self.reading.graph, number, self.reading.called or None)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The ``--json`` contract."""
+    def to_dict(
+        self,
+        *,
+        latency: Estimate | None = None,
+        sizes: Sequence[InputSize | None] | None = None,
+        convention: str | None = None,
+    ) -> dict[str, Any]:
+        """The ``--json`` contract.
+
+        Args:
+            latency: The time on this machine.
+            sizes: The nearest input sizes that lose nothing.
+            convention: The way of counting that was asked for.
+        """
+        asked = {
+            "latency": latency and latency.to_dict(),
+            "nearest_sizes": sizes and [size and size.to_dict() for size in sizes],
+            "convention": convention,
+        }
         return {
             "schema": SCHEMA,
             "model": self.graph.name,
             "input": list(self.graph.inputs[0][1].shape),
             "totals": self.totals,
             "conventions": dict(self.conventions),
-            "memory": self.memory.to_dict(),
+            "memory": {
+                **self.memory.to_dict(),
+                "training": {name: needed.to_dict() for name, needed in self.training.items()},
+            },
+            "receptive_field": self.last_field and self.last_field.to_dict(),
             "waste": {
                 "lossy": list(self.waste.lossy),
                 "unproductive": list(self.waste.unproductive),
@@ -138,6 +175,7 @@ class Inspection:
             "unused_params": {name: list(shape) for name, shape in self.reading.unused.items()},
             "unknown_ops": [{"function": one.function, "where": one.where} for one in self.reading.unknown],
             "warnings": self.warnings,
+            **{name: value for name, value in asked.items() if value is not None},
         }
 
     def _layer(self, layer: LayerCost) -> dict[str, Any]:
@@ -148,7 +186,7 @@ class Inspection:
             "activations": layer.activations,
             "bytes_moved": self.memory.bytes_of[layer.name],
             "section": self.section_names[layer.name],
-            **{key: getattr(op, key) for key in _GEOMETRY if hasattr(op, key)},
+            **{key: getattr(op, key) for key in GEOMETRY if hasattr(op, key)},
             "receptive_field": None if field is None else field.to_dict(),
             "waste": None if wasted is None else wasted.to_dict(),
         }

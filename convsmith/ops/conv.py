@@ -8,7 +8,19 @@ from fractions import Fraction
 from typing import Any, final
 
 from convsmith.ir import BadSample, Op, Sample, Shape, TensorType, Terms, Window
-from convsmith.ops.pairs import Pair, Sides, check_bool, check_channels, check_pair, check_sides, pair, sides, symmetric
+from convsmith.ops.pairs import (
+    Pair,
+    Sides,
+    check_bool,
+    check_channels,
+    check_pair,
+    check_sides,
+    pair,
+    same_channels,
+    sides,
+    symmetric,
+    weight_and_bias,
+)
 
 
 @final
@@ -56,7 +68,7 @@ class Conv2d(Op):
 
     def stored_shapes(self, *types: TensorType) -> dict[str, Shape]:
         weight = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
-        return {"weight": weight, "bias": (self.out_channels,)} if self.bias else {"weight": weight}
+        return weight_and_bias(weight, self.out_channels, self.bias)
 
     def terms(self, *types: TensorType) -> Terms:
         outputs = self.infer(*types).numel
@@ -172,7 +184,7 @@ class ConvTranspose2d(Op):
 
     def param_shapes(self, *types: TensorType) -> dict[str, Shape]:
         weight = (self.in_channels, self.out_channels // self.groups, *self.kernel_size)
-        return {"weight": weight, "bias": (self.out_channels,)} if self.bias else {"weight": weight}
+        return weight_and_bias(weight, self.out_channels, self.bias)
 
     def terms(self, *types: TensorType) -> Terms:
         taps = types[0].numel * (self.out_channels // self.groups) * self.kernel_size[0] * self.kernel_size[1]
@@ -246,10 +258,7 @@ def _forward_window(op: Conv2d, axis: int) -> Window:
 
 def _check_map(op: Op, type: TensorType, channels: int) -> tuple[int, ...]:
     op.check_map(type)
-    op.require(
-        type.shape[1] == channels, f"must equal the {type.shape[1]} channels of the input", "in_channels", channels
-    )
-    return type.shape
+    return same_channels(op, type, "in_channels", channels).shape
 
 
 def _check_output(op: Conv2d, size: tuple[int, int]) -> None:

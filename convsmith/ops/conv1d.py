@@ -8,7 +8,16 @@ from fractions import Fraction
 from typing import Any, final
 
 from convsmith.ir import AxisRead, BadSample, Op, Sample, Shape, TensorType, Terms, Window
-from convsmith.ops.pairs import Pair, check_bool, check_channels, check_pair, check_positive, pair
+from convsmith.ops.pairs import (
+    Pair,
+    check_bool,
+    check_channels,
+    check_pair,
+    check_positive,
+    pair,
+    same_channels,
+    weight_and_bias,
+)
 
 
 @final
@@ -40,15 +49,14 @@ class Conv1d(Op):
         self.check_inputs(types)
         shape = types[0].shape
         self.require(len(shape) == 3, "must be (batch, channels, length)", "input", shape)
-        rule = f"must equal the {shape[1]} channels of the input"
-        self.require(shape[1] == self.in_channels, rule, "in_channels", self.in_channels)
+        same_channels(self, types[0], "in_channels", self.in_channels)
         size = self._window().output_size(shape[2])
         self.require(size >= 1, f"does not fit into the padded length, leaving {size}", "kernel_size", self.kernel_size)
         return types[0].with_shape(shape[0], self.out_channels, size)
 
     def param_shapes(self, *types: TensorType) -> dict[str, Shape]:
         weight = (self.out_channels, self.in_channels // self.groups, self.kernel_size)
-        return {"weight": weight, "bias": (self.out_channels,)} if self.bias else {"weight": weight}
+        return weight_and_bias(weight, self.out_channels, self.bias)
 
     def terms(self, *types: TensorType) -> Terms:
         outputs = self.infer(*types).numel

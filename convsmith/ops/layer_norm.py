@@ -7,8 +7,8 @@ from typing import Any, final
 
 from convsmith.ir import AxisRead, BadSample, Op, Sample, Shape, TensorType, Terms, Window
 from convsmith.ops import spatial
-from convsmith.ops.norm import check_eps, same_channels
-from convsmith.ops.pairs import check_bool, check_positive, check_sizes, numbers
+from convsmith.ops.norm import check_eps
+from convsmith.ops.pairs import check_bool, check_positive, check_sizes, numbers, same_channels, weight_and_bias
 
 _MAP, _TOKENS = (TensorType((2, 4, 3, 5)),), (TensorType((2, 3, 6)),)
 
@@ -33,7 +33,7 @@ class LayerNorm2d(Op):
         return same_channels(self, types[0], "num_channels", self.num_channels)
 
     def param_shapes(self, *types: TensorType) -> dict[str, Shape]:
-        return {"weight": (self.num_channels,), "bias": (self.num_channels,)} if self.affine else {}
+        return weight_and_bias((self.num_channels,), self.num_channels) if self.affine else {}
 
     def terms(self, *types: TensorType) -> Terms:
         return Terms(norm=types[0].numel)

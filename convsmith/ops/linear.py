@@ -8,7 +8,7 @@ from typing import Any, final
 
 from convsmith.ir import AxisRead, BadSample, Op, Sample, Shape, TensorType, Terms
 from convsmith.ops import spatial
-from convsmith.ops.pairs import check_bool, check_positive
+from convsmith.ops.pairs import check_bool, check_positive, weight_and_bias
 
 
 @final
@@ -42,8 +42,7 @@ class Linear(Op):
         return types[0].with_shape(*shape[:-1], self.out_features)
 
     def param_shapes(self, *types: TensorType) -> dict[str, Shape]:
-        weight = (self.out_features, self.in_features)
-        return {"weight": weight, "bias": (self.out_features,)} if self.bias else {"weight": weight}
+        return weight_and_bias((self.out_features, self.in_features), self.out_features, self.bias)
 
     def terms(self, *types: TensorType) -> Terms:
         taps = types[0].numel * self.out_features

@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 
 from convsmith.ir import AxisRead, BadSample, Op, Sample, Shape, Spread, TensorType, Terms, Window
-from convsmith.ops.pairs import check_bool, check_positive
+from convsmith.ops.pairs import check_bool, check_positive, same_channels, weight_and_bias
 
 _MAP = (TensorType((2, 4, 3, 5)),)
 
@@ -32,7 +32,7 @@ class _BatchNorm(Op):
         check_bool(self, affine=self.affine)
 
     def param_shapes(self, *types: TensorType) -> dict[str, Shape]:
-        return _scale_and_shift(self.num_features) if self.affine else {}
+        return weight_and_bias((self.num_features,), self.num_features) if self.affine else {}
 
     def stored_shapes(self, *types: TensorType) -> dict[str, Shape]:
         size = (self.num_features,)
@@ -151,7 +151,7 @@ class GroupNorm(Op):
         return _same_map(self, types, "num_channels", self.num_channels)
 
     def param_shapes(self, *types: TensorType) -> dict[str, Shape]:
-        return _scale_and_shift(self.num_channels) if self.affine else {}
+        return weight_and_bias((self.num_channels,), self.num_channels) if self.affine else {}
 
     def terms(self, *types: TensorType) -> Terms:
         return Terms(norm=types[0].numel)
@@ -198,7 +198,7 @@ class InstanceNorm2d(Op):
         return type
 
     def param_shapes(self, *types: TensorType) -> dict[str, Shape]:
-        return _scale_and_shift(self.num_features) if self.affine else {}
+        return weight_and_bias((self.num_features,), self.num_features) if self.affine else {}
 
     def terms(self, *types: TensorType) -> Terms:
         return Terms(norm=types[0].numel)
@@ -267,16 +267,6 @@ class LocalResponseNorm(Op):
         return (BadSample({"size": 0}, _MAP, "size", 0), BadSample({"size": 3}, (TensorType((2, 4)),), "input", (2, 4)))
 
 
-def same_channels(op: Op, type: TensorType, attribute: str, channels: int) -> TensorType:
-    """``type``, if it has as many channels as ``attribute`` says.
-
-    Raises:
-        OpError: Naming the attribute and the value.
-    """
-    op.require(type.shape[1] == channels, f"must equal the {type.shape[1]} channels of the input", attribute, channels)
-    return type
-
-
 def check_eps(op: Op, eps: float) -> None:
     """Refuse a negative ``eps``.
 
@@ -290,7 +280,3 @@ def _same_map(op: Op, types: tuple[TensorType, ...], attribute: str, channels: i
     op.check_inputs(types)
     op.check_map(types[0])
     return same_channels(op, types[0], attribute, channels)
-
-
-def _scale_and_shift(channels: int) -> dict[str, Shape]:
-    return {"weight": (channels,), "bias": (channels,)}

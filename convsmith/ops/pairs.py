@@ -1,11 +1,11 @@
-"""Attributes per axis: numbers as torch accepts them, kept in one canonical form."""
+"""Attributes as torch accepts them: kept in one canonical form, checked, and the shapes that follow from them."""
 
 from __future__ import annotations
 
 import math
 from typing import Any, cast
 
-from convsmith.ir import Op
+from convsmith.ir import Op, Shape, TensorType
 
 Pair = tuple[int, int]
 Sides = tuple[Pair, Pair]
@@ -35,6 +35,11 @@ def sides(value: Any) -> Any:
 def symmetric(padding: Sides) -> bool:
     """Whether both sides of each axis have the same padding, as torch's own layers need."""
     return padding[0][0] == padding[0][1] and padding[1][0] == padding[1][1]
+
+
+def weight_and_bias(weight: Shape, channels: int, bias: bool = True) -> dict[str, Shape]:
+    """Shapes by the names that torch gives them; a bias has one number for each output channel."""
+    return {"weight": weight, "bias": (channels,)} if bias else {"weight": weight}
 
 
 def check_pair(op: Op, name: str, value: Any, least: int) -> None:
@@ -77,6 +82,16 @@ def check_channels(op: Op, in_channels: int, out_channels: int, groups: int) -> 
     check_positive(op, in_channels=in_channels, out_channels=out_channels, groups=groups)
     divides = math.gcd(in_channels, out_channels) % groups == 0
     op.require(divides, f"must divide in_channels {in_channels} and out_channels {out_channels}", "groups", groups)
+
+
+def same_channels(op: Op, type: TensorType, attribute: str, channels: int) -> TensorType:
+    """``type``, if it has as many channels as ``attribute`` says.
+
+    Raises:
+        OpError: Naming the attribute and the value.
+    """
+    op.require(type.shape[1] == channels, f"must equal the {type.shape[1]} channels of the input", attribute, channels)
+    return type
 
 
 def check_bool(op: Op, **attributes: Any) -> None:

@@ -18,7 +18,7 @@ from convsmith.analysis import InputSize, Waste
 from convsmith.interop.conventions import CONVENTIONS
 from convsmith.quantities import format_bytes, format_count, format_percent, format_seconds
 from convsmith.report.inspection_figures import fields_figure, strip_figure
-from convsmith.report.inspection_rows import Data, field_text, layer_lines, layer_table, shape_text
+from convsmith.report.inspection_rows import Data, layer_lines, layer_table, sees_text, shape_text, size_text
 from convsmith.report.markup import Markup, details, element, join, table
 from convsmith.report.words import FIELD, MACS, size_lines, waste_lines
 
@@ -40,15 +40,21 @@ _CONVENTIONS: Final = (
 )
 
 
-def render_inspection(data: Data, formulas: Mapping[str, Mapping[str, str]], waste: Waste) -> str:
+def render_inspection(
+    data: Data,
+    formulas: Mapping[str, Mapping[str, str]],
+    waste: Waste,
+    sizes: Sequence[InputSize | None] | None = None,
+) -> str:
     """The page of an inspection, as one self-contained document.
 
     Args:
-        data: ``Inspection.to_dict()``; ``latency``, ``nearest_sizes`` and ``convention`` are shown if they are there.
+        data: ``Inspection.to_dict()``; ``latency`` and ``convention`` are shown if they are there.
         formulas: What ``convsmith.report.formulas`` says of each layer.
         waste: What the network wastes.
+        sizes: Input sizes that lose nothing, to be shown.
     """
-    script, content = _read("inspection.js"), list(_content(data, waste))
+    script, content = _read("inspection.js"), list(_content(data, waste, sizes))
     head = element(
         "head",
         Markup('<meta charset="utf-8">'),
@@ -74,11 +80,11 @@ def _section(name: str, heading: str, content: Markup) -> Markup:
     return element("section", element("h2", heading), content, id=name)
 
 
-def _content(data: Data, waste: Waste) -> Iterator[tuple[str, str, Markup]]:
+def _content(data: Data, waste: Waste, sizes: Sequence[InputSize | None] | None) -> Iterator[tuple[str, str, Markup]]:
     """Name, heading and content of each section."""
     yield "work", "Where the work is", join((element("p", _STRIP), strip_figure(data), _sections(data)))
     yield "fields", "What a unit sees", join((element("p", _FIELDS), fields_figure(data)))
-    yield "waste", "What is wasted", _waste(data, waste)
+    yield "waste", "What is wasted", _waste(data, waste, sizes)
     yield "conventions", "How others count it", join((element("p", _CONVENTIONS), _conventions(data)))
     if data["lints"]:
         yield "hints", "Hints", _hints(data["lints"])
@@ -107,8 +113,7 @@ def _answer(data: Data) -> Markup:
         low, high = (format_seconds(time[end]) for end in ("low", "high"))
         tiles.append(_tile("time for one image", format_seconds(time["seconds"]), f"likely {low} to {high}",
                            f"error {format_percent(time['error'])} on networks held out"))  # fmt: skip
-    last = next((layer["receptive_field"] for layer in reversed(layers) if layer["receptive_field"]), None)
-    sees = f" · a unit sees {field_text(last)} px" if last else ""
+    sees = f" · a unit sees {sees_text(data['receptive_field'])} px" if data["receptive_field"] else ""
     about = f"input {shape_text(data['input'])} · {len(layers):,} layers in {len(data['sections'])} sections{sees}"
     return join(
         (
@@ -133,11 +138,10 @@ def _sections(data: Data) -> Markup:
     return table("Sections of the network", header, rows)
 
 
-def _waste(data: Data, waste: Waste) -> Markup:
+def _waste(data: Data, waste: Waste, sizes: Sequence[InputSize | None] | None) -> Markup:
     macs, layers = data["totals"]["macs"], {layer["name"]: layer for layer in data["layers"]}
     parts = [element("ul", *(element("li", line) for line in waste_lines(waste, macs)))]
-    if "nearest_sizes" in data:
-        sizes = [size and InputSize((size["size"][0], size["size"][1]), size["macs"]) for size in data["nearest_sizes"]]
+    if sizes is not None:
         parts.append(element("ul", *(element("li", line) for line in size_lines(sizes, macs))))
     if waste.lossy:
         rows = [
@@ -146,18 +150,15 @@ def _waste(data: Data, waste: Waste) -> Markup:
         ]
         parts.append(table("Layers that leave pixels of their input unread", ("layer", "input", "unread"), rows))
     if waste.unproductive:
+        found = [(name, waste.layers[name]) for name in waste.unproductive]
         rows = [
-            (name, *(_sides(size) for size in (waste.layers[name].wakes, waste.layers[name].min_wakes)))
-            for name in waste.unproductive
+            (name, *(size_text(size) if size else "–" for size in (layer.wakes, layer.min_wakes)))
+            for name, layer in found
         ]
         summary = f"Layers that see more than the image already: {len(rows):,}"
         caption = "Input sizes from which on they have something new to see, along the longest path and on every path"
         parts.append(details(summary, table(caption, ("layer", "wakes at", "wakes on every path at"), rows)))
     return join(parts)
-
-
-def _sides(size: tuple[int, int] | None) -> str:
-    return "–" if size is None else shape_text((1, *size))
 
 
 def _conventions(data: Data) -> Markup:

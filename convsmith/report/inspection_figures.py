@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import Final
 
 from convsmith.quantities import format_count, format_percent
-from convsmith.report.inspection_rows import Data, field_text, shape_text
+from convsmith.report.inspection_rows import Data, sees_text, size_text
 from convsmith.report.markup import Markup, element, html, join, table
 
 _NARROWEST: Final = 0.006
@@ -114,7 +114,7 @@ def fields_figure(data: Data) -> Markup:
     squares.append(_label(x + 5, y + height - 6, "start", "image"))
     if ends:
         x, y, width, _ = _place(ends[-1][1]["size"], largest)
-        squares.append(_label(x + width - 5, y + 13, "end", f"{field_text(ends[-1][1])} px"))
+        squares.append(_label(x + width - 5, y + 13, "end", f"{sees_text(ends[-1][1])} px"))
     drawing = Markup(
         f'<svg class="fields" viewBox="0 0 {_SIDE} {_SIDE}" role="img" '
         f'aria-label="receptive fields over the image">{join(squares)}</svg>'
@@ -122,9 +122,9 @@ def fields_figure(data: Data) -> Markup:
     rows = (
         (
             section["name"],
-            field_text(field),
-            shape_text((1, *field["min_size"])),
-            shape_text((1, *section["jump"])),
+            sees_text(field),
+            size_text(field["min_size"]),
+            size_text(section["jump"]),
             format_percent(max(side / full for side, full in zip(field["size"], image, strict=True)), 0),
         )
         for section, field in ends

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
-from convsmith.quantities import format_bytes, format_percent
+from convsmith.quantities import format_bytes, format_percent, format_shape
 from convsmith.report.formulas import UNITS
 from convsmith.report.markup import Markup, element, join
+from convsmith.report.words import field_text, one_image
 
 Data = Mapping[str, Any]
 
 _HEADER: Final = ("#", "layer", "op", "window", "output", "sees", "params", "macs", "share")
+_TIMES: Final = " × "
 _LINES: Final = (*UNITS, "size", "field")
 
 
@@ -47,7 +49,7 @@ def _rows(data: Data, section: str, layers: Sequence[tuple[int, Data]]) -> Itera
             layer["op"],
             window_text(layer),
             shape_text(layer["output"]),
-            field_text(layer["receptive_field"]),
+            sees_text(layer["receptive_field"]),
             *(f"{layer[key]:,}" if layer[key] else "" for key in ("params", "macs")),
             share if layer["macs"] else "",
         )
@@ -89,15 +91,17 @@ def _facts(layer: Data, moved: Data | None, ops: Mapping[str, str]) -> Iterator[
 
 def shape_text(shape: Sequence[int]) -> str:
     """``(1, 64, 56, 56)`` is ``64 × 56 × 56``: one image."""
-    return " × ".join(map(str, shape[1:] if len(shape) > 1 and shape[0] == 1 else shape))
+    return size_text(one_image(shape))
 
 
-def field_text(field: Data | None) -> str:
-    """Pixels by height and width, one number for a square, a plus where the whole map is seen besides."""
-    if field is None:
-        return ""
-    height, width = field["size"]
-    return f"{height if height == width else f'{height} × {width}'}{'+' if field['global'] else ''}"
+def size_text(size: Sequence[int]) -> str:
+    """``(56, 28)`` is ``56 × 28``."""
+    return format_shape(size, _TIMES)
+
+
+def sees_text(field: Data | None) -> str:
+    """What a unit sees of the image."""
+    return "" if field is None else field_text(field["size"], field["global"], _TIMES)
 
 
 def window_text(layer: Data) -> str:
@@ -107,7 +111,7 @@ def window_text(layer: Data) -> str:
         return ""
     sizes = [kernel] if isinstance(kernel, int) else kernel
     stride = {layer["stride"]} if isinstance(layer["stride"], int) else set(layer["stride"])
-    parts = [" × ".join(map(str, sizes))]
+    parts = [size_text(sizes)]
     if stride != {1}:
         parts.append("/" + "×".join(map(str, sorted(stride))))
     dilation = layer.get("dilation", 1)

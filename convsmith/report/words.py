@@ -14,6 +14,17 @@ FIELD: Final = "Sees: pixels of the image that a unit sees, by height and width;
 _NAMED: Final = 3
 
 
+def one_image(shape: Sequence[int]) -> Sequence[int]:
+    """``shape`` without its batch where that is one image."""
+    return shape[1:] if len(shape) > 1 and shape[0] == 1 else shape
+
+
+def field_text(size: Sequence[int], whole: bool, sign: str = "x") -> str:
+    """Pixels that a unit sees by height and width, one number for a square; a plus where it sees the whole map."""
+    height, width = size
+    return f"{height if height == width else format_shape(size, sign)}{'+' if whole else ''}"
+
+
 def waste_lines(waste: Waste, macs: int) -> Iterator[str]:
     """What comes to nothing, a sentence for each kind."""
     if waste.lossy:

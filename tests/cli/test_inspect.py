@@ -100,6 +100,16 @@ def test_csv_says_of_every_layer_what_json_says(capsys):
         assert {key: int(row[f"terms.{key}"]) for key in layer["terms"]} == layer["terms"]
 
 
+def test_json_says_what_training_needs_and_what_the_last_map_sees(capsys):
+    data = json.loads(output(capsys, "zoo:resnet50", "--json"))
+    training, weights = data["memory"]["training"], data["totals"]["weight_bytes"]
+    assert training["adam"]["total"] - training["sgd"]["total"] == training["sgd"]["weights"] == weights
+    assert "training     372.9 MiB for a step on one image" in output(capsys, "zoo:resnet50")
+    assert training["sgd"]["total"] == pytest.approx(372.9 * 2**20, rel=1e-4)
+    assert data["receptive_field"] == data["layers"][-1]["receptive_field"]
+    assert data["receptive_field"]["size"] == [427, 427]
+
+
 def test_csv_has_the_columns_of_the_help_in_its_order(capsys):
     header = output(capsys, "zoo:resnet18", "--format", "csv").splitlines()[0].split(",")
     shown = " ".join(output(capsys, "--help").split())

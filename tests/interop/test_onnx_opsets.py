@@ -181,6 +181,15 @@ VARIANTS: dict[str, ModelProto] = {
     "sum of three": file(8, node("Sum", "x x c"), c=numbers(5)),
     "mean of two": file(13, node("Relu", "x", "r"), node("Mean", "x r")),
     "max with a number": file(13, node("Max", "x c", "a"), node("Min", "a d"), c=np.float32(-0.5), d=np.float32([1.5])),
+    "bounds on either side": file(
+        13,
+        node("Max", "c x", "a"),
+        node("Min", "a d", "b"),
+        node("Max", "e b"),
+        c=np.float32(0),
+        d=np.float32(6),
+        e=np.float32(-np.inf),
+    ),
     "min of two": file(13, node("Relu", "x", "r"), node("Neg", "x", "n"), node("Min", "n r x")),
     "arithmetic with numbers": file(
         13,
@@ -251,6 +260,7 @@ def test_each_opset_says_it_its_own_way(name: str) -> None:
         ("softmax 3 12", ["Softmax"]),
         ("arithmetic with numbers", ["Scalar"] * 5),
         ("pad 18 axes", ["Pad"]),
+        ("bounds on either side", ["ReLU", "Clip", "Constant", "Maximum"]),
     ],
 )
 def test_what_the_table_shows(name: str, expected: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -69,10 +70,15 @@ FUNCTIONS: list[tuple[str, Callable[[Tensor], Tensor]]] = [
     ("each element several times", lambda x: x.repeat_interleave(3, dim=1)),
     ("each batch several times", lambda x: x.repeat_interleave(2, 0)),
     ("each element several times, as a function", lambda x: torch.repeat_interleave(x, 2, dim=-1)),
+    ("an image several times", lambda x: x.repeat(2, 1, 1, 1) + x[:, :1, :1].expand(2, 3, 12, -1)),
+    ("a map spread over a new axis", lambda x: x.expand(2, -1, -1, -1, -1)),
     ("averages along a line", lambda x: F.avg_pool1d(x.flatten(2), 4, 3, 1)),
     ("averages without the padding", lambda x: F.avg_pool1d(x.flatten(2), 5, 2, 2, True, False)),
     ("a type taken from another", lambda x: x.type_as(x) + 1),
     ("bounds in tensors", lambda x: x.clamp(torch.tensor(-0.25).to(x.dtype), torch.tensor([[0.25]]).to(x.dtype))),
+    ("a bound on the left", lambda x: torch.maximum(torch.tensor(-0.25), x)),
+    ("zeros around channels", lambda x: F.pad(x, (0, 0, 1, 0, 2, 1))),
+    ("zeros and cuts around channels", lambda x: F.pad(x.permute(0, 2, 3, 1), (-1, 2, 0, 1)).permute(0, 3, 1, 2)),
     ("nothing joined to something", lambda x: torch.cat([x[:, :, :0], 2 * x[:, :, 0:]], dim=2)),
     ("one head of keys for all", lambda x: F.scaled_dot_product_attention(x, x[:, :1, :5], x[:, 1:2, :5, :4])),
 ]
@@ -86,6 +92,14 @@ def test_a_function_is_what_torch_computes(function: Callable[[Tensor], Tensor])
 def test_pixels_repeated_along_both_axes_are_an_enlarged_map():
     reading = read_and_compute(Calls(lambda x: x.repeat_interleave(2, 2).repeat_interleave(2, 3)))
     assert [type(node.op).__name__ for node in canonical(reading.graph).nodes] == ["Resize"]
+
+
+def test_a_bound_is_an_activation_on_either_side():
+    def bounded(x: Tensor) -> Tensor:
+        x = torch.minimum(torch.maximum(torch.tensor(0.0), x), torch.tensor(6.0))
+        return torch.maximum(torch.tensor(-math.inf), x)
+
+    assert ops(read_module(Calls(bounded), IMAGE)) == ["ReLU", "Clip", "Constant", "Maximum"]
 
 
 class Volume(nn.Module):

@@ -83,7 +83,7 @@ class Functional(nn.Module):
 def test_function_calls_are_seen_like_modules():
     reading = read_and_check(Functional())
     assert ops(reading).count("Conv2d") == 1
-    assert {"ReLU", "HardSwish", "MaxPool2d", "AvgPool2d", "Resize", "Sigmoid", "GlobalAvgPool"} <= set(ops(reading))
+    assert {"ReLU", "HardSwish", "MaxPool2d", "AvgPool2d", "Resize", "Sigmoid", "Reduce"} <= set(ops(reading))
     pooled = next(node for node in reading.graph.nodes if type(node.op).__name__ == "AvgPool2d")
     relu = next(node for node in reading.graph.nodes if type(node.op).__name__ == "ReLU")
     assert pooled.inputs == (relu.name,)
@@ -239,7 +239,7 @@ def test_uneven_padding_and_padding_modes():
             return self.down(F.pad(self.mirrored(self.same(x)), (0, 1, 0, 1)))
 
     reading = read_and_check(Padded())
-    assert reading.graph.node("same").op.padding == ((1, 2), (2, 3))  # type: ignore[attr-defined]
+    assert reading.graph.node("same").op.attrs()["padding"] == ((1, 2), (2, 3))
     graph = canonical(reading.graph)
     assert [type(node.op).__name__ for node in graph.nodes] == ["Conv2d", "Pad", "Conv2d", "Conv2d"]
     assert graph.node("down").op.padding == ((0, 1), (0, 1))  # type: ignore[attr-defined]

@@ -70,7 +70,9 @@ def assert_is(op, expected: np.ndarray, *arrays: np.ndarray) -> None:
     assert op.infer(*types).shape == expected.shape
     np.testing.assert_allclose(run(op, *arrays), expected, rtol=1e-12, atol=1e-12)
     if len(arrays) == 1 and (matrix := op.matrix(types[0], {})) is not None:
-        np.testing.assert_allclose((matrix @ arrays[0].ravel()).reshape(expected.shape), expected, rtol=1e-12)
+        np.testing.assert_allclose(
+            (matrix @ arrays[0].ravel()).reshape(expected.shape), expected, rtol=1e-12, atol=1e-12
+        )
 
 
 @checked

@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from convsmith.analysis import cost, receptive_fields
+from convsmith.analysis import InputSize, cost, receptive_fields
 from convsmith.design import lower, zoo
 from convsmith.ir import Graph, Node, TensorType
 from convsmith.jobs.inspect import inspect
@@ -22,9 +22,9 @@ from convsmith.report.inspection import render_inspection
 from tests.report.test_browser import QUIET
 
 
-def render(model, **more):
+def render(model, sizes=None, **more):
     found = inspect(model)
-    return render_inspection({**found.to_dict(), **more}, formulas(found.graph, found.fields), found.waste)
+    return render_inspection({**found.to_dict(), **more}, formulas(found.graph, found.fields), found.waste, sizes)
 
 
 def both_sides(formula):
@@ -112,7 +112,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def source():
-    return render("zoo:resnet50", convention="thop", nearest_sizes=[None, {"size": [225, 225], "macs": 4_626_713_792}])
+    return render("zoo:resnet50", convention="thop", sizes=(None, InputSize((225, 225), 4_626_713_792)))
 
 
 def test_the_page_stands_alone(source):

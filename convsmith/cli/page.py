@@ -5,10 +5,12 @@ Plain text is as wide as it must be, for it may be read by a program. A terminal
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from convsmith.cli.app import one_line
@@ -63,6 +65,12 @@ class Note:
     style: str = ""
 
 
+def make_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> Table:
+    """A table whose first ``left`` columns are text and whose others are numbers."""
+    numbers = tuple(number >= left for number in range(len(header)))
+    return Table(tuple(header), tuple(Row(tuple(row)) for row in rows), numbers)
+
+
 Block = Table | Note
 Span = tuple[str, str]
 """Text, and the style that a terminal gives it."""
@@ -76,6 +84,18 @@ def write_plain(blocks: Sequence[Block]) -> str:
 def write_markdown(blocks: Sequence[Block]) -> str:
     """GitHub's Markdown: a heading, tables, and lists for the notes."""
     return _joined([list(_markdown(block)) for block in blocks])
+
+
+def write_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Comma separated values, for programs."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
+    """Write a plain table on standard output; see ``make_table``."""
+    sys.stdout.write(write_plain([make_table(header, rows, left=left)]))
 
 
 def print_blocks(blocks: Sequence[Block]) -> None:
