@@ -22,7 +22,7 @@ from convsmith.design import lower
 from convsmith.interop.torch_module import build
 from convsmith.scaling import Limits
 from convsmith.search.space import Space, make_field
-from convsmith.training.threads import available_threads
+from convsmith.processor import available_threads
 torch.set_num_threads(available_threads())
 design = make_field(Space(Limits(macs=8_000_000), 3, 32, 10), 1, seed=0).candidates[1].design
 module = build(lower(design)).to(memory_format=torch.channels_last)

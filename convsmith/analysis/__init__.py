@@ -10,6 +10,7 @@ from convsmith.analysis.levels import lanes as lanes
 from convsmith.analysis.levels import levels as levels
 from convsmith.analysis.lints import Lint as Lint
 from convsmith.analysis.lints import lints as lints
+from convsmith.analysis.memory import OPTIMIZER_STATES as OPTIMIZER_STATES
 from convsmith.analysis.memory import Memory as Memory
 from convsmith.analysis.memory import TrainingMemory as TrainingMemory
 from convsmith.analysis.memory import memory as memory

@@ -14,7 +14,8 @@ from typing import Any, Literal
 from convsmith.analysis.facts import ELEMENTWISE, WEIGHT_BYTES, asked, facts, reads
 from convsmith.ir import Graph, Node, Op, Terms
 
-OPTIMIZER_STATES: dict[str, int] = {"sgd": 1, "adam": 2}
+Optimizer = Literal["sgd", "adam"]
+OPTIMIZER_STATES: dict[Optimizer, int] = {"sgd": 1, "adam": 2}
 """Numbers that an optimiser keeps per parameter: the momentum; the first and the second moment."""
 
 
@@ -129,7 +130,7 @@ def memory(graph: Graph) -> Memory:
     )
 
 
-def training_memory(graph: Graph, *, batch: int = 1, optimizer: Literal["sgd", "adam"] = "sgd") -> TrainingMemory:
+def training_memory(graph: Graph, *, batch: int = 1, optimizer: Optimizer = "sgd") -> TrainingMemory:
     """An estimate of what a training step of ``graph`` needs, ``batch`` times the images in its input types.
 
     Kept for the backward pass, as torch does it: what convolutions, linear layers, normalisations, pooling windows

@@ -26,6 +26,7 @@ from convsmith.data.listing import Item, Listing, Rejected, shown
 from convsmith.data.resample import resize
 from convsmith.errors import DataError
 from convsmith.files import write_text
+from convsmith.processor import available_threads
 
 PIXELS: Final = "pixels.npy"
 FACTS: Final = "images.json"
@@ -115,7 +116,7 @@ def write_entry(
         OSError: If the disk is full.
     """
     # Pillow warns of oddities; each image is either decoded or listed as rejected, and nothing else is said.
-    with ThreadPoolExecutor(_cores()) as pool, warnings.catch_warnings():
+    with ThreadPoolExecutor(available_threads()) as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         headers = list(_on_files(pool, read_header, listing.root, listing.items, _BATCH))
         rejected = [Rejected(item.path, error.reason) for item, error in headers if isinstance(error, Unreadable)]
@@ -201,7 +202,3 @@ def _check_losses(listing: Listing, rejected: Sequence[Rejected]) -> None:
             count = sum(item.label == label for item in listing.items)
             rule = f"none of the {count} images of class {name!r} can be read ({reasons})"
             raise DataError(rule, where=shown(listing.root), remedy="repair them or remove the class")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -23,7 +23,6 @@ from scipy.optimize import nnls
 
 from convsmith.deploy.calibration import Calibration, this_machine
 from convsmith.deploy.kernels import Kernel
-from convsmith.deploy.processor import caches
 from convsmith.deploy.roofline import RUN, kernel_works, price
 from convsmith.deploy.stopwatch import Timing, least, time_networks
 from convsmith.deploy.trials import make_trial, make_weights
@@ -31,6 +30,7 @@ from convsmith.deploy.work import Hardware, Work
 from convsmith.interop.onnx_file import open_session, write_onnx
 from convsmith.ir import Builder, Graph, TensorType
 from convsmith.ops import Conv2d
+from convsmith.processor import caches
 
 PROFILER: Final = "profiler"
 """The amount of which each kernel timed by the profiler has one, and a network timed without it none."""

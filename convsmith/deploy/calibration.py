@@ -14,11 +14,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from convsmith.deploy.processor import processor_name
 from convsmith.deploy.work import Hardware
 from convsmith.errors import ConvsmithError
 from convsmith.files import cache_folder, make_folder, write_json
-from convsmith.training.threads import available_threads
+from convsmith.processor import available_threads, processor_name
 
 SCHEMA: Final = "convsmith/calibration/1"
 COVERAGE: Final = 0.9

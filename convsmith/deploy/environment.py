@@ -8,8 +8,7 @@ from typing import Any
 
 import psutil
 
-from convsmith.deploy.processor import processor_name
-from convsmith.training.threads import available_threads
+from convsmith.processor import available_threads, processor_name
 
 _PACKAGES = (
     "convsmith",

@@ -9,10 +9,9 @@ from typing import Final
 
 import torch
 
-from convsmith.deploy.processor import instruction_sets
+from convsmith.processor import computes_bfloat16
 from convsmith.training.setup import Setup
 
-_BFLOAT16: Final = {"avx512_bf16", "amx_bf16", "bf16"}
 _SIDE: Final = 1536
 _COPIED: Final = 2**27
 _PEAK_SECONDS: Final = 1.0
@@ -36,7 +35,7 @@ class Peaks:
 def measure_peaks(threads: int) -> Peaks:
     """The peaks with that many threads of torch; takes about three seconds."""
     with Setup(threads=threads).threads_set():
-        bfloat16 = None if _BFLOAT16.isdisjoint(instruction_sets()) else _gemm_rate(torch.bfloat16)
+        bfloat16 = _gemm_rate(torch.bfloat16) if computes_bfloat16() else None
         return Peaks(_gemm_rate(torch.float32), bfloat16, _copy_rate())
 
 

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-import numpy as np
-
 from convsmith.errors import OpError
 from convsmith.interop.canonical_activations import clip, mul, pointwise, scalar
 from convsmith.interop.draft import Draft, op_of
@@ -46,7 +44,7 @@ from convsmith.ops import (
     Softmax,
     Tanh,
 )
-from convsmith.ops.resample import nearest_pixels
+from convsmith.ops.resample import nearest_mode
 
 Rule = Callable[[Draft, Node], None]
 
@@ -250,7 +248,7 @@ def _gather(draft: Draft, node: Node) -> None:
     if places == tuple(range(draft.type(value).shape[op.axis])):
         draft.drop(node)
     elif inner is not None and (op_of(inner).axis, op.axis) == (2, 3) and draft.type(node.name).is_map:
-        mode = _resize_mode((op_of(inner).indices, places), draft.type(inner.inputs[0]).shape[2:])
+        mode = nearest_mode((op_of(inner).indices, places), draft.type(inner.inputs[0]).shape[2:])
         if mode:
             draft.set(node, Resize((len(op_of(inner).indices), len(places)), mode), *inner.inputs)
 
@@ -269,15 +267,6 @@ def _permute(draft: Draft, node: Node) -> None:
         draft.set(node, Softmax(op_of(first).axes[op_of(softmax).axis]), *first.inputs)
     if softmax is None and axes == tuple(range(len(axes))):
         draft.drop(replace(node, inputs=first.inputs))
-
-
-def _resize_mode(taken: tuple[Shape, Shape], sizes: Shape) -> str:
-    """The nearest resize that takes these rows and columns; empty if none does."""
-    for mode in ("nearest", "nearest-exact"):
-        pixels = [nearest_pixels(mode, size, len(places)) for places, size in zip(taken, sizes, strict=True)]
-        if all(map(np.array_equal, pixels, taken)):
-            return mode
-    return ""
 
 
 _RULES: Final[Mapping[type[Op], tuple[Rule, frozenset[type[Op]]]]] = {

@@ -16,7 +16,7 @@ from convsmith.interop.onnx_call import Array, Call, Unsupported, shortest
 from convsmith.interop.onnx_read_layers import on_map
 from convsmith.interop.recorder import Value
 from convsmith.ops import Gather, Resize
-from convsmith.ops.resample import nearest_pixels
+from convsmith.ops.resample import nearest_mode
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,8 @@ def _mode(call: Call) -> str:
 
 def _nearest(call: Call, map: Value, rows: Axis, columns: Axis) -> Value:
     taken = [_pixels(call, axis) for axis in (rows, columns)]
-    for mode in ("nearest", "nearest-exact"):
-        usual = [nearest_pixels(mode, axis.size, axis.outputs) for axis in (rows, columns)]
-        if all(np.array_equal(*pair) for pair in zip(taken, usual, strict=True)):
-            return call.add(Resize((rows.outputs, columns.outputs), mode), map, on_map=True)
+    if mode := nearest_mode(taken, (rows.size, columns.size)):
+        return call.add(Resize((rows.outputs, columns.outputs), mode), map, on_map=True)
     picked = call.add(Gather(2, tuple(taken[0].tolist())), map, part="rows", on_map=True)
     return call.add(Gather(3, tuple(taken[1].tolist())), picked, on_map=True)
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # the field's name for it
 
+from convsmith.errors import OpError
 from convsmith.interop.common_ops import whole_equation
 from convsmith.interop.recorder import Value
 from convsmith.interop.torch_trace import Trace, make
@@ -275,13 +276,16 @@ def _einsum(t: Trace, equation: str, *operands: Any) -> Any:
     return t.track(t.step(operator, *map(t.operand, tensors), function="einsum"))
 
 
-def _attention(
-    t: Trace, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, *_: Any, **__: Any
-) -> Any:
+def _attention(t: Trace, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,
+               dropout_p: float = 0.0, is_causal: bool = False, *, scale: float | None = None,
+               enable_gqa: bool = False) -> Any:  # fmt: skip
     tensors = (query, key, value) if attn_mask is None else (query, key, value, attn_mask)
     if not any(id(tensor) in t.values for tensor in tensors):
         return NotImplemented
-    return t.track(t.step(make(ScaledDotProductAttention), *map(t.operand, tensors), function="attention"))
+    if is_causal:
+        raise OpError("no operator for a mask of what comes later")
+    op = make(ScaledDotProductAttention, scale)
+    return t.track(t.step(op, *map(t.operand, tensors), function="attention"))
 
 
 LAYERS: Mapping[Any, Handler] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -98,21 +98,19 @@ class Graph:
     @cached_property
     def param_shapes(self) -> Mapping[str, Shape]:
         """Shape of every learned parameter by its full name, shared ones once."""
-        return {
-            f"{node.name}.{param}": shape
-            for node in self.nodes
-            if not node.shares
-            for param, shape in node.op.param_shapes(*self.input_types(node)).items()
-        }
+        return self._by_full_name(lambda op, types: op.param_shapes(*types))
 
     @cached_property
     def stored_shapes(self) -> Mapping[str, Shape]:
         """Shape of every array that the network keeps, its parameters among them, by its full name."""
+        return self._by_full_name(lambda op, types: op.stored_shapes(*types))
+
+    def _by_full_name(self, shapes: Callable[[Op, tuple[TensorType, ...]], Mapping[str, Shape]]) -> dict[str, Shape]:
         return {
             f"{node.name}.{name}": shape
             for node in self.nodes
             if not node.shares
-            for name, shape in node.op.stored_shapes(*self.input_types(node)).items()
+            for name, shape in shapes(node.op, self.input_types(node)).items()
         }
 
     @cached_property

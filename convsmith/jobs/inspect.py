@@ -9,6 +9,7 @@ from math import prod
 from typing import Any, Final
 
 from convsmith.analysis import (
+    OPTIMIZER_STATES,
     Cost,
     InputSize,
     LayerCost,
@@ -93,7 +94,7 @@ class Inspection:
     @cached_property
     def training(self) -> Mapping[str, TrainingMemory]:
         """What a training step on one image needs, by the optimiser."""
-        return {name: training_memory(self.graph, optimizer=name) for name in ("sgd", "adam")}
+        return {name: training_memory(self.graph, optimizer=name) for name in OPTIMIZER_STATES}
 
     @property
     def totals(self) -> dict[str, int]:

@@ -11,10 +11,10 @@ from convsmith.deploy.calibrate import calibrate
 from convsmith.deploy.calibration import COVERAGE, Calibration, calibration_path, this_machine, write_calibration
 from convsmith.deploy.environment import machine
 from convsmith.deploy.peaks import Peaks, measure_peaks
-from convsmith.deploy.processor import instruction_sets
 from convsmith.errors import BudgetError
 from convsmith.files import make_folder
 from convsmith.jobs.step import Show, Step, ignore
+from convsmith.processor import instruction_sets
 from convsmith.quantities import format_seconds
 
 SCHEMA: Final = "convsmith/probe/1"

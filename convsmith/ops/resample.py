@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from convsmith.ir import AxisRead, BadSample, Op, Sample, TensorType, Terms, Window
 from convsmith.ops.pairs import Pair, Sides, check_bool, check_number, check_pair, check_sides, pair, sides
@@ -229,6 +229,15 @@ def nearest_pixels(mode: str, size: int, outputs: int) -> NDArray[np.int64]:
     places = np.arange(outputs, dtype=np.float32) + np.float32(_CENTRES[mode])
     points = places * (np.float32(size) / np.float32(outputs))
     return np.minimum(points, size - 1).astype(np.int64)
+
+
+def nearest_mode(taken: Sequence[ArrayLike], sizes: Sequence[int]) -> str:
+    """The nearest mode that takes these rows and columns of a map of ``sizes``; empty if none does."""
+    for mode in _CENTRES:
+        pixels = [nearest_pixels(mode, size, len(np.asarray(axis))) for axis, size in zip(taken, sizes, strict=True)]
+        if all(np.array_equal(*pair) for pair in zip(pixels, taken, strict=True)):
+            return mode
+    return ""
 
 
 def _tent(distance: Fraction) -> Fraction:

@@ -12,19 +12,16 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from convsmith.errors import TrainingError
-from convsmith.training.threads import available_threads
+from convsmith.processor import available_threads, computes_bfloat16
 
 Dtype = Literal["float32", "bfloat16"]
-
-_BFLOAT16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +102,7 @@ def choose_setup(
         seconds: Time for the measurement; every candidate is timed at least twice.
     """
     threads = available_threads()
-    dtypes: tuple[Dtype, ...] = ("float32", "bfloat16") if _computes_bfloat16() else ("float32",)
+    dtypes: tuple[Dtype, ...] = ("float32", "bfloat16") if computes_bfloat16() else ("float32",)
     candidates = [
         Setup(dtype=dtype, channels_last=layout, threads=threads, batch_forward=2 * batch)
         for dtype, layout in itertools.product(dtypes, (False, True))
@@ -145,11 +142,3 @@ def _seconds(step: Callable[[], None]) -> float:
     start = time.perf_counter()
     step()
     return time.perf_counter() - start
-
-
-def _computes_bfloat16() -> bool:
-    try:
-        words = Path("/proc/cpuinfo").read_text().split()
-    except OSError:
-        return False
-    return not _BFLOAT16_FLAGS.isdisjoint(words)

@@ -81,6 +81,7 @@ FUNCTIONS: list[tuple[str, Callable[[Tensor], Tensor]]] = [
     ("zeros and cuts around channels", lambda x: F.pad(x.permute(0, 2, 3, 1), (-1, 2, 0, 1)).permute(0, 3, 1, 2)),
     ("nothing joined to something", lambda x: torch.cat([x[:, :, :0], 2 * x[:, :, 0:]], dim=2)),
     ("one head of keys for all", lambda x: F.scaled_dot_product_attention(x, x[:, :1, :5], x[:, 1:2, :5, :4])),
+    ("scores scaled", lambda x: F.scaled_dot_product_attention(x, x[:, :1, :5], x[:, 1:2, :5, :4], scale=3.0)),
 ]
 
 
@@ -134,6 +135,12 @@ def test_a_volume_convolved_along_three_axes_is_not_known(options: dict[str, Any
     reading = read_module(Volume(1, 1, 4, kernel, **options), IMAGE)
     shown = " x ".join(map(str, kernel))
     assert [str(one) for one in reading.unknown] == [f"torch.conv3d in conv (no operator for a kernel of {shown})"]
+
+
+def test_attention_to_what_came_before_alone_is_not_known():
+    reading = read_module(Calls(lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True)), IMAGE)
+    said = "scaled_dot_product_attention in forward (no operator for a mask of what comes later)"
+    assert [str(one) for one in reading.unknown] == [said]
 
 
 def test_bounds_that_are_learned_or_not_there_are_not_known():

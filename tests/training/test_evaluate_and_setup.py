@@ -12,10 +12,10 @@ from torch import nn
 from training_toy import NORMALISATION, SETUP, blobs, network, training_set
 
 from convsmith.errors import TrainingError
+from convsmith.processor import _quotas, available_threads
 from convsmith.training import setup as machine
 from convsmith.training.evaluate import logits, recalibrate_batchnorm
 from convsmith.training.setup import Setup, choose_setup
-from convsmith.training.threads import _quotas, available_threads
 
 
 def normalised(pixels: np.ndarray) -> torch.Tensor:
@@ -79,7 +79,7 @@ def test_bfloat16_is_a_candidate_only_where_the_processor_computes_in_it(
     computes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "available_threads", lambda: 1)
-    monkeypatch.setattr(machine, "_computes_bfloat16", lambda: computes)
+    monkeypatch.setattr(machine, "computes_bfloat16", lambda: computes)
     chosen = choose_setup(network, (3, 12, 12), 4, seconds=0.0)
     assert ("bfloat16" in {row.dtype for row in chosen.measured}) is computes
     assert len(chosen.measured) == (4 if computes else 2)
