@@ -7,12 +7,11 @@ layers and attention, zeros of the padding included, bias, normalisation and poo
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import Any
 
-from convsmith.analysis.facts import asked, facts
+from convsmith.analysis.facts import Facts, asked, facts
 from convsmith.ir import Graph, Node, Shape, Terms
 
 
@@ -22,7 +21,7 @@ class LayerCost:
 
     Attributes:
         params: Learned parameters stored under this node; zero where they are another node's.
-        activations: Elements of the output of a layer with taps, zero elsewhere (as pycls counts them).
+        activations: See ``Facts``.
     """
 
     name: str
@@ -53,32 +52,41 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class Cost:
-    """The ledger of a network."""
+    """The ledger of a network.
+
+    Attributes:
+        facts: What each node of the graph costs, in order.
+    """
 
     graph: Graph
-    layers: tuple[LayerCost, ...]
+    facts: tuple[Facts, ...]
+
+    @cached_property
+    def layers(self) -> tuple[LayerCost, ...]:
+        """A row for every node."""
+        return tuple(map(_layer, self.graph.nodes, self.facts))
 
     @cached_property
     def terms(self) -> Terms:
         """All terms, summed over the layers."""
-        return reduce(Terms.__add__, (layer.terms for layer in self.layers), Terms())
+        return reduce(Terms.__add__, (each.terms for each in self.facts), Terms())
 
     @property
     def macs(self) -> int:
         """Multiply-adds of the whole network."""
-        return self.terms.macs
+        return sum([each.terms.macs for each in self.facts])
 
     @property
     def params(self) -> int:
         """Learned parameters of the whole network, shared ones once."""
-        return sum(layer.params for layer in self.layers)
+        return sum([each.params for node, each in zip(self.graph.nodes, self.facts, strict=True) if not node.shares])
 
     def totals(self) -> dict[str, int]:
         """The totals by the names of the ``inspect`` contract; those in bytes are in ``Memory``."""
         return {
             "params": self.params,
             "macs": self.macs,
-            "activations": sum(layer.activations for layer in self.layers),
+            "activations": sum([each.activations for each in self.facts]),
         }
 
 
@@ -88,17 +96,16 @@ def cost(graph: Graph) -> Cost:
     Raises:
         OpError: If the network does not fit its input types.
     """
-    return Cost(graph, tuple(_layer(graph, node) for node in graph.nodes))
+    return Cost(graph, tuple([facts(*asked(graph, node)) for node in graph.nodes]))
 
 
-def _layer(graph: Graph, node: Node) -> LayerCost:
-    answers = facts(*asked(graph, node))
+def _layer(node: Node, facts: Facts) -> LayerCost:
     return LayerCost(
         name=node.name,
         op=type(node.op).__name__,
-        inputs=answers.inputs,
-        output=answers.output,
-        params=0 if node.shares else answers.params,
-        terms=answers.terms,
-        activations=math.prod(answers.output) if answers.terms.taps else 0,
+        inputs=facts.inputs,
+        output=facts.output,
+        params=0 if node.shares else facts.params,
+        terms=facts.terms,
+        activations=facts.activations,
     )

@@ -31,12 +31,14 @@ class Facts:
         inputs: Shapes of what it reads.
         output: Shape of what it gives.
         params: Number of learned parameters.
+        activations: Elements of the output of a layer with taps, zero elsewhere (as pycls counts them).
     """
 
     inputs: tuple[Shape, ...]
     output: Shape
     params: int
     terms: Terms
+    activations: int
 
 
 def asked(graph: Graph, node: Node) -> tuple[Op, Types, TensorType]:
@@ -53,7 +55,8 @@ def asked(graph: Graph, node: Node) -> tuple[Op, Types, TensorType]:
 def facts(op: Op, inputs: Types, output: TensorType) -> Facts:
     """What a node costs."""
     params = sum([math.prod(shape) for shape in op.param_shapes(*inputs).values()])
-    return Facts(tuple([type.shape for type in inputs]), output.shape, params, op.terms(*inputs))
+    terms = op.terms(*inputs)
+    return Facts(tuple([type.shape for type in inputs]), output.shape, params, terms, output.numel if terms.taps else 0)
 
 
 @lru_cache(maxsize=2**14)

@@ -19,7 +19,7 @@ from convsmith.errors import ConvsmithError
 from convsmith.files import cache_folder, make_folder, write_json
 from convsmith.processor import available_threads, processor_name
 
-SCHEMA: Final = "convsmith/calibration/1"
+SCHEMA: Final = "convsmith/calibration/2"
 COVERAGE: Final = 0.9
 """Share of the networks held out whose time lies in the interval that an estimate gives."""
 

@@ -54,9 +54,12 @@ _GEMM_ROWS, _GEMM_VECTORS = 6, 2
 _USABLE = (0.75, 0.75, 0.5)
 """Share of each cache that one thing swept again and again can keep; the last one has other users."""
 _SLOW = (GELU, SiLU, Sigmoid, Softmax, HardSwish, GroupNorm, Pad)
+"""Operators that do more than move bytes, each at its own price for an element."""
 _POOLS = (MaxPool2d, AvgPool2d)
 _QUICK = (ReLU, ReLU6, Clip, LeakyReLU, PReLU, HardSigmoid)
-"""Operators that do more than move bytes, each at its own price for an element."""
+"""Activations that only move bytes."""
+_RESIZE_AS = {"nearest-exact": "nearest", "bicubic": "bilinear"}
+"""The mode whose price a mode without trials of its own takes; for ``bicubic`` that is the least it can cost."""
 
 
 @dataclass(frozen=True)
@@ -141,12 +144,10 @@ class _Row:
     Attributes:
         tiles: Numbers of tiles by their width.
         edge_taps: Taps of the outputs that touch the padding, the padding's own left out.
-        edges: Number of those outputs.
     """
 
     tiles: Mapping[int, int]
     edge_taps: int
-    edges: int
 
 
 @lru_cache(maxsize=2**12)
@@ -155,7 +156,7 @@ def _row(window: Window, size: int, tile: int) -> _Row:
     inner = (size - window.extent + window.before) // step - math.ceil(window.before / step) + 1
     inner = min(max(0, inner), outputs)
     edge_taps = window.real_taps(size) - inner * window.kernel
-    return _Row(_tiles(inner, tile), edge_taps, outputs - inner)
+    return _Row(_tiles(inner, tile), edge_taps)
 
 
 def _tiles(outputs: int, tile: int) -> dict[int, int]:
@@ -257,22 +258,21 @@ def _memory(kernel: Kernel, hardware: Hardware, footprint: int) -> Work:
     """Bytes that come from the last cache (near) or from memory (far).
 
     Those of maps by the map's own size; those of parameters by the network's, as all others come between two uses.
-    Parameters are waited for as far as there is little to multiply meanwhile: a vector's multiply-add hides a byte.
+    They are waited for as far as there is little to multiply meanwhile: a vector's multiply-add hides a byte.
     """
     op, maps = kernel.op, (*kernel.inputs, kernel.output)
     size = _param_bytes(kernel)
     vectors = 0.0 if op is None else op.terms(*kernel.inputs).macs / hardware.block
     beyond = [size * hardware.missing(level, footprint) for level in (1, 2)]
     swept = [sum(type.nbytes * hardware.missing(level, type.nbytes) for type in maps) for level in (1, 2)]
-    waited = [part * part / (part + vectors) if part else 0.0 for part in (beyond[0] - beyond[1], beyond[1])]
     kind = "linear" if isinstance(op, Linear) else "weights"
     amounts = {
-        f"{kind}: near": waited[0],
-        f"{kind}: far": waited[1],
+        f"{kind}: near": beyond[0] - beyond[1],
+        f"{kind}: far": beyond[1],
         "maps: near": swept[0] - swept[1],
         "maps: far": swept[1],
     }
-    return {name: amount for name, amount in amounts.items() if amount}
+    return {name: size * size / (size + vectors) for name, size in amounts.items() if size}
 
 
 def _param_bytes(kernel: Kernel) -> float:
@@ -293,7 +293,7 @@ def _sweep(kernel: Kernel) -> tuple[str, Work]:
         return "reorder in" if kernel.blocked else "reorder out", {"bytes": kernel.output.nbytes}
     terms = op.terms(*kernel.inputs)
     if isinstance(op, Resize):
-        return f"Resize {op.mode}", {"elements": kernel.output.numel}
+        return f"Resize {_RESIZE_AS.get(op.mode, op.mode)}", {"elements": kernel.output.numel}
     if isinstance(op, LayerNorm2d):
         return "LayerNorm2d", {"elements": kernel.output.numel, "pixels": kernel.output.numel / op.num_channels}
     if isinstance(op, _SLOW):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from convsmith.ir import Op
@@ -58,6 +59,7 @@ MAXIMUM: Final = Arithmetic(Maximum, _at_least, _at_least)
 MINIMUM: Final = Arithmetic(Minimum, _at_most, _at_most)
 
 
+@lru_cache(maxsize=2**8)
 def bounded(low: float | None, high: float | None) -> Op:
     """An activation that cuts at two bounds, by the name it has where it has one."""
     named: dict[tuple[float | None, float | None], Op] = {(0.0, 6.0): ReLU6(), (0.0, None): ReLU()}

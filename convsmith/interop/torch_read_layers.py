@@ -61,7 +61,7 @@ def _conv(t: Trace, input: Tensor, weight: Tensor, bias: Tensor | None = None, s
     if len(kernel) not in (1, 2) or input.dim() != len(kernel) + 2:
         return NotImplemented
     stride, dilation = fixed(stride), fixed(dilation)
-    padding = _padding(padding, input.shape[2:], kernel, dilation)
+    padding = _same(input, kernel, dilation) if padding == "same" else 0 if padding == "valid" else fixed(padding)
     if id(weight) in t.values:
         geometry = tuple(kernel), stride, padding, dilation, groups
         return _dynamic_conv(t, input, weight, geometry) if bias is None and len(kernel) == 2 else NotImplemented
@@ -104,11 +104,10 @@ def _fed(t: Trace, input: Tensor, weight: Tensor) -> Value | None:
     return None if id(weight) in t.values else value
 
 
-def _padding(padding: Any, sizes: Sequence[int], kernel: Sequence[int], dilation: Any) -> Any:
-    """Padding in numbers where it is a word; ``same`` is for a stride of one."""
-    if padding != "same":
-        return 0 if padding == "valid" else fixed(padding)
+def _same(input: Tensor, kernel: Sequence[int], dilation: Any) -> tuple[tuple[int, int], ...]:
+    """The padding that ``same`` means; torch allows it for a stride of one."""
     gaps = dilation if isinstance(dilation, tuple) else (dilation,) * len(kernel)
+    sizes = input.shape[2:]
     return tuple(same_padding(size, taps, 1, gap) for size, taps, gap in zip(sizes, kernel, gaps, strict=False))
 
 

@@ -172,10 +172,10 @@ def read_module(
     Raises:
         ModelError: If ``forward`` fails on such an image or decides by numbers that are not there.
     """
-    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
+    trace = Trace(module, name or type(module).__name__)
+    if any([isinstance(part, torch.jit.ScriptModule) for part in trace.modules]):
         rule = "a scripted module runs outside Python, where its steps cannot be seen"
         raise ModelError(rule, where=name, remedy="give the module that it was made from, or export it to ONNX")
-    trace = Trace(module, name or type(module).__name__)
     type_ = TensorType((1, *input))
     image = torch.zeros(type_.shape) if run else torch.empty(type_.shape, device="meta")
     reader = _Reader(trace, run=run)
