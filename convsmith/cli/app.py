@@ -40,6 +40,10 @@ Seconds = partial(typer.Option, parser=reader(parse_seconds), metavar="TIME")
 Minutes = partial(
     typer.Option, parser=reader(lambda text: parse_seconds(text, default_unit="min") / 60), metavar="MINUTES"
 )
+Images = partial(
+    typer.Argument,
+    help="A folder of class folders, a CSV manifest, tar archives with labels in them, or a named set: digits.",
+)
 Json = partial(typer.Option, "--json", help="Print the result as JSON on standard output, and nothing else there.")
 
 

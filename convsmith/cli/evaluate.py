@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from convsmith.cli.app import Json, make_command, one_line, print_json, print_text
+from convsmith.cli.app import Images, Json, make_command, one_line, print_json, print_text
 from convsmith.cli.display import make_display
 from convsmith.cli.page import print_table
 from convsmith.jobs.evaluate import Evaluation, evaluate
@@ -18,7 +18,7 @@ _MISTAKES = 5
 
 def _command(
     run: Annotated[str, typer.Argument(help="The run folder of a train or fit that has ended.")],
-    images: Annotated[str, typer.Argument(help="A folder of class folders, a CSV manifest, or a named set: digits.")],
+    images: Annotated[str, Images()],
     json: Annotated[bool, Json()] = False,
 ) -> None:
     """Judge a trained network on labelled images: accuracy, confusion, calibration."""

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from convsmith.cli.app import Count, Json, Minutes, Seconds, make_command, print_json, print_text
+from convsmith.cli.app import Count, Images, Json, Minutes, Seconds, make_command, print_json, print_text
 from convsmith.cli.display import make_display
 from convsmith.jobs.fit import fit
 from convsmith.quantities import format_seconds
 
 
 def _command(
-    images: Annotated[str, typer.Argument(help="A folder of class folders, a CSV manifest, or a named set: digits.")],
+    images: Annotated[str, Images()],
     macs: Annotated[int | None, Count(help="Most multiply-adds for one image, such as 10M.")] = None,
     params: Annotated[int | None, Count(help="Most learned parameters, such as 1M.")] = None,
     latency: Annotated[float | None, Seconds(help="Most time for one image, such as 3ms.")] = None,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from convsmith.cli.app import Json, Minutes, make_command, print_json, print_text
+from convsmith.cli.app import Images, Json, Minutes, make_command, print_json, print_text
 from convsmith.cli.display import make_display
 from convsmith.jobs.train import DEFAULT_EPOCHS, train
 from convsmith.quantities import format_seconds
@@ -15,7 +15,7 @@ from convsmith.quantities import format_seconds
 
 def _command(
     design: Annotated[str, typer.Argument(help="file.toml, zoo:NAME or a run folder.")],
-    images: Annotated[str, typer.Argument(help="A folder of class folders, a CSV manifest, or a named set: digits.")],
+    images: Annotated[str, Images()],
     out: Annotated[Path, typer.Option(help="The run folder.")] = Path("run"),
     epochs: Annotated[
         float | None, typer.Option(help=f"Passes over the training images; {DEFAULT_EPOCHS:g} if nothing is given.")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from convsmith.data.listing import Listing, shown
+from convsmith.data.stored import stamp
 from convsmith.errors import DataError
 from convsmith.files import make_folder, writing
 
@@ -34,9 +35,9 @@ def check_outside(folder: Path, source: Path) -> None:
 
 
 def cache_key(listing: Listing, side: int | None, channels: int | None) -> str:
-    """A digest of the request and of every file's path, label, split, size and modification time."""
+    """A digest of the request and of every image's path, label, split, and its file's size and modification time."""
     files = [
-        (item.path, item.label, item.split, *_stamp(os.path.join(listing.root, item.path))) for item in listing.items
+        (item.path, item.label, item.split, *stamp(os.path.join(listing.root, item.path))) for item in listing.items
     ]
     rejected = [(entry.path, entry.reason) for entry in listing.rejected]
     parts = (FORMAT_VERSION, listing.root, listing.classes, files, rejected, side, channels)
@@ -69,11 +70,3 @@ def _put_in_place(temporary: Path, entry: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
-
-
-def _stamp(path: str) -> tuple[int, int]:
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):  # reading the file gives the reason
-        return -1, -1
-    return status.st_size, status.st_mtime_ns

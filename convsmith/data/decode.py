@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,9 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.ContainerIO import ContainerIO
+
+from convsmith.data.stored import locate
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 MAX_PIXELS: Final = 100_000_000
@@ -55,15 +57,13 @@ def read_header(path: str | os.PathLike[str]) -> Header:
     Raises:
         Unreadable: If it is no image of a known format, or too large.
     """
-    _check_file(path)
-    with _reasons(), open(path, "rb") as stream, _open(stream) as image:
+    with _opened(path) as stream, _open(stream) as image:
         return Header(image.height, image.width, 1 if image.mode in _GREY_MODES else 3)
 
 
 def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """Decode an image file; see ``decode``."""
-    _check_file(path)
-    with _reasons(), open(path, "rb") as stream:
+    """Decode an image file, or a member of a tar archive (see ``stored``), as ``decode`` does."""
+    with _opened(path) as stream:
         content = stream.read(MAX_BYTES + 1)
     return decode(content)
 
@@ -103,15 +103,16 @@ def convert_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uin
     return np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
 
 
-def _check_file(path: str | os.PathLike[str]) -> None:
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     with _reasons():
-        status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
-        raise Unreadable("not a regular file")
-    if status.st_size == 0:
-        raise Unreadable("empty file")
-    if status.st_size > MAX_BYTES:
-        raise Unreadable(f"more than {MAX_BYTES // 10**6} MB")
+        place = locate(path)
+        if place.size == 0:
+            raise Unreadable("empty file")
+        if place.size > MAX_BYTES:
+            raise Unreadable(f"more than {MAX_BYTES // 10**6} MB")
+        with open(place.file, "rb") as stream:
+            yield ContainerIO(stream, place.offset, place.size) if place.offset else stream
 
 
 def _open(stream: IO[bytes]) -> Image.Image:

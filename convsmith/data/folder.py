@@ -31,7 +31,7 @@ def list_folder(root: Path) -> Listing:
     rejected = [
         Rejected(os.path.relpath(entry.path, base), "not in a class folder")
         for parent in parents
-        for entry in _scan(parent)[1]
+        for entry in scan(parent)[1]
         if _extension(entry) in EXTENSIONS
     ]
     rows: list[tuple[str, str, str | None]] = []
@@ -52,11 +52,11 @@ def _class_folders(root: str) -> list[tuple[str, str | None]]:
 
     Folders named like splits are splits only when they hold folders: ``train`` is also a kind of vehicle.
     """
-    folders = _scan(root)[0]
+    folders = scan(root)[0]
     splits = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES]
     others = [folder for folder in folders if folder.name.lower() not in SPLIT_NAMES]
     classes: list[tuple[str, str | None]] = [
-        (inner.path, SPLIT_NAMES[split.name.lower()]) for split in splits for inner in _scan(split.path)[0]
+        (inner.path, SPLIT_NAMES[split.name.lower()]) for split in splits for inner in scan(split.path)[0]
     ]
     if classes and others:
         raise DataError(
@@ -79,12 +79,12 @@ def _walk(folder: str, fixed: set[tuple[int, int]]) -> Iterator[os.DirEntry[str]
         if current != folder and _identity(current) in seen:
             continue
         seen.add(_identity(current))
-        folders, files = _scan(current)
+        folders, files = scan(current)
         yield from files
         waiting.extend(inner.path for inner in reversed(folders))
 
 
-def _scan(folder: str) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
+def scan(folder: str) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
     """The visible folders and the visible other entries of a folder, each sorted by name."""
     try:
         with os.scandir(folder) as entries:

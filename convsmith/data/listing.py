@@ -57,7 +57,7 @@ def shown(path: str | Path) -> str:
 def build_listing(
     root: str, rows: Sequence[tuple[str, str, str | None]], rejected: Iterable[Rejected], classes: set[str], remedy: str
 ) -> Listing:
-    """Number the classes (in sorted order) of ``(path, class, split)`` rows.
+    """Number the classes of ``(path, class, split)`` rows, sorted by name, or by number where all are numbers.
 
     Raises:
         DataError: If there are fewer than two classes, or a class has no image.
@@ -66,6 +66,8 @@ def build_listing(
         raise DataError("at least two classes are needed", received=sorted(classes), where=shown(root), remedy=remedy)
     for empty in sorted(classes - {name for _, name, _ in rows}):
         raise DataError(f"class {empty!r} has no image", where=shown(root), remedy="add images or remove the class")
-    number = {name: index for index, name in enumerate(sorted(classes))}
+    numbers = all(name.isascii() and name.isdecimal() for name in classes)
+    ordered = sorted(classes, key=lambda name: (int(name) if numbers else 0, name))
+    number = {name: index for index, name in enumerate(ordered)}
     items = tuple(Item(path, number[name], split) for path, name, split in rows)
     return Listing(root, tuple(number), items, tuple(rejected))

@@ -89,8 +89,8 @@ def evaluate(run: str | Path, images: str | Path, *, show: Show = ignore) -> Eva
 
     Args:
         run: A finished run folder.
-        images: Labelled images: a folder of class folders, a CSV manifest, or a named set. Their classes must be
-            among the network's, by name.
+        images: Labelled images: a folder of class folders, a CSV manifest, tar archives, or a named set. Their
+            classes must be among the network's, by name.
         show: Told of the progress.
 
     Raises:

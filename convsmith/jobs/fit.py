@@ -57,7 +57,7 @@ def fit(
     """Find, train, judge and export the network that fits the budget.
 
     Args:
-        images: Labelled images: a folder of class folders, a CSV manifest, or a named set.
+        images: Labelled images: a folder of class folders, a CSV manifest, tar archives, or a named set.
         macs: Most multiply-adds for one image.
         params: Most learned parameters.
         latency: Most seconds for one image; not searched yet.

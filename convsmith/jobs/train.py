@@ -73,7 +73,7 @@ def train(
 
     Args:
         design: A design file, ``zoo:NAME``, a run folder or a design.
-        images: Labelled images: a folder of class folders, a CSV manifest, or a named set.
+        images: Labelled images: a folder of class folders, a CSV manifest, tar archives, or a named set.
         out: The run folder.
         epochs: Passes over the training images; 20 where neither this nor ``minutes`` is given.
         minutes: Time for the training itself, in place of epochs.
