@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: fit test check lint install bench peers-env bench-peers replay browser clean
+.PHONY: fit test check lint install bench peers-env bench-peers bench-sweep replay browser clean
 
 # The main job on the embedded digits, report included.
 fit: install
@@ -38,6 +38,7 @@ bench: install
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/solver.py
 	$(BIN)/python benchmarks/threads.py
+	$(BIN)/python benchmarks/latency.py
 
 # The tools that count networks, with the torch that timm and torchvision need on x86-64; never part of the project.
 peers-env: $(PEERS)/.installed
@@ -55,6 +56,10 @@ $(PEERS)/.installed:
 bench-peers: peers-env
 	PYTHONPATH=. $(PEERS)/bin/python benchmarks/peers.py
 	PYTHONPATH=. $(PEERS)/bin/python benchmarks/inspector.py
+
+# Every network of timm and torchvision: is it read, and are the counts right? Half an hour.
+bench-sweep: peers-env
+	PYTHONPATH=. $(PEERS)/bin/python benchmarks/sweep.py
 
 # Has a refactor left every zoo design's text and cost table as they were at the last commit?
 replay: install

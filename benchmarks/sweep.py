@@ -36,6 +36,19 @@ from convsmith.interop.reading import Reading
 from convsmith.interop.torch_reader import read_module
 from convsmith.jobs import torch_models
 
+REASONS = {
+    "^timm:coat_(mini|small|tiny)": "parallel blocks hold maps of three sizes in one module; timm names each of them",
+    "^timm:crossvit": "two branches with patches of two sizes; timm gives one reduction for both",
+    "^timm:efficientvim": "timm takes the map before the stage's own downsampling, which is in the same module",
+    "^timm:gemma4": "torch counts a product of two constants, the angles of positions; the bounds of clamp, where there "
+    "are any, are kept in buffers, which have no numbers while a network is read without weights",
+    "^timm:hiera": "units of a mask are put in order by reshaping, and pooled along an axis that is none of the map's",
+    "^timm:naflexvit": "the image is cut into patches by reshaping, and from there on has no rows and columns",
+    "^timm:sequencer2d": "lstm is no operator here",
+    "^timm:swin": "patches are merged by reshaping, which is no window over the map",
+}
+"""Why networks fall short, by name."""
+
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
@@ -161,6 +174,7 @@ def counts(group: list[dict[str, Any]]) -> dict[str, Any]:
             sum(one.get("features_checked", 0) - len(one.get("features_wrong", ())) for one in read),
             sum(one.get("features_checked", 0) for one in read),
         ],
+        "short without a reason": [one["name"] for one in group if shortfall(one) and not why(one["name"])],
     }
 
 
@@ -169,7 +183,11 @@ def share(group: list[dict[str, Any]], key: str) -> list[int]:
 
 
 def shortfalls(results: list[dict[str, Any]]) -> dict[str, str]:
-    return {one["name"]: reason for one in results if (reason := shortfall(one))}
+    return {one["name"]: f"{reason}{why(one['name'])}" for one in results if (reason := shortfall(one))}
+
+
+def why(name: str) -> str:
+    return next((f": {reason}" for pattern, reason in REASONS.items() if re.search(pattern, name)), "")
 
 
 def shortfall(one: dict[str, Any]) -> str:
