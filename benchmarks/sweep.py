@@ -40,8 +40,8 @@ REASONS = {
     "^timm:coat_(mini|small|tiny)": "parallel blocks hold maps of three sizes in one module; timm names each of them",
     "^timm:crossvit": "two branches with patches of two sizes; timm gives one reduction for both",
     "^timm:efficientvim": "timm takes the map before the stage's own downsampling, which is in the same module",
-    "^timm:gemma4": "torch counts a product of two constants, the angles of positions; the bounds of clamp, where there "
-    "are any, are kept in buffers, which have no numbers while a network is read without weights",
+    "^timm:gemma4": "torch counts a product of two constants, the angles of positions; the bounds of clamp lie in "
+    "buffers, which have no numbers while a network is read without weights",
     "^timm:hiera": "units of a mask are put in order by reshaping, and pooled along an axis that is none of the map's",
     "^timm:naflexvit": "the image is cut into patches by reshaping, and from there on has no rows and columns",
     "^timm:sequencer2d": "lstm is no operator here",
