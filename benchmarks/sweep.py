@@ -46,6 +46,7 @@ REASONS = {
     "^timm:naflexvit": "the image is cut into patches by reshaping, and from there on has no rows and columns",
     "^timm:sequencer2d": "lstm is no operator here",
     "^timm:swin": "patches are merged by reshaping, which is no window over the map",
+    "^timm:tnt": "patches, and the pixels within one, have axes of their own, made by reshaping",
 }
 """Why networks fall short, by name."""
 
