@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import Any
 
-from convsmith.analysis.facts import Facts, asked, facts
+from convsmith.analysis.facts import Facts, facts_by_node
 from convsmith.ir import Graph, Node, Shape, Terms
 
 
@@ -96,7 +96,7 @@ def cost(graph: Graph) -> Cost:
     Raises:
         OpError: If the network does not fit its input types.
     """
-    return Cost(graph, tuple([facts(*asked(graph, node)) for node in graph.nodes]))
+    return Cost(graph, tuple(facts_by_node(graph).values()))
 
 
 def _layer(node: Node, facts: Facts) -> LayerCost:

@@ -32,6 +32,7 @@ class Facts:
         output: Shape of what it gives.
         params: Number of learned parameters.
         activations: Elements of the output of a layer with taps, zero elsewhere (as pycls counts them).
+        only: Name of the term that is all its work; empty if it has none, None if it has several.
     """
 
     inputs: tuple[Shape, ...]
@@ -39,6 +40,7 @@ class Facts:
     params: int
     terms: Terms
     activations: int
+    only: str | None
 
 
 def asked(graph: Graph, node: Node) -> tuple[Op, Types, TensorType]:
@@ -56,7 +58,24 @@ def facts(op: Op, inputs: Types, output: TensorType) -> Facts:
     """What a node costs."""
     params = sum([math.prod(shape) for shape in op.param_shapes(*inputs).values()])
     terms = op.terms(*inputs)
-    return Facts(tuple([type.shape for type in inputs]), output.shape, params, terms, output.numel if terms.taps else 0)
+    work = [name for name, amount in terms.to_dict().items() if amount]
+    return Facts(
+        inputs=tuple([type.shape for type in inputs]),
+        output=output.shape,
+        params=params,
+        terms=terms,
+        activations=output.numel if terms.taps else 0,
+        only=None if len(work) > 1 else "".join(work),
+    )
+
+
+def facts_by_node(graph: Graph) -> dict[str, Facts]:
+    """What every node of a graph costs, by name and in order.
+
+    Raises:
+        OpError: If the network does not fit its input types.
+    """
+    return {node.name: facts(*asked(graph, node)) for node in graph.nodes}
 
 
 @lru_cache(maxsize=2**14)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from convsmith.analysis.cost import Cost
 from convsmith.analysis.facts import asked, facts, windows
-from convsmith.analysis.levels import has_taps
 from convsmith.analysis.support import Support, supports
 from convsmith.analysis.waste import Waste
 from convsmith.ir import Graph, Node
@@ -41,7 +41,7 @@ class Lint:
         return dict(vars(self))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Subject:
     """What the rules look at."""
 
@@ -50,13 +50,14 @@ class _Subject:
     waste: Waste
     readers: Counter[str]
 
-    @property
-    def layers(self) -> Iterator[tuple[Node, int]]:
+    @cached_property
+    def layers(self) -> Sequence[tuple[Node, int]]:
         """Every node that multiplies with learned weights on a map of more than one pixel, with its channels."""
-        for node in self.graph.nodes:
-            output = self.graph.types[node.name]
-            if has_taps(self.graph, node) and output.rank >= 4 and output.shape[-2:] != (1, 1):
-                yield node, output.shape[1]
+        return [
+            (node, known.output[1])
+            for node, known in zip(self.graph.nodes, self.cost.facts, strict=True)
+            if known.terms.taps and known.params and len(known.output) >= 4 and known.output[-2:] != (1, 1)
+        ]
 
 
 def lints(cost: Cost, waste: Waste) -> tuple[Lint, ...]:
@@ -141,11 +142,12 @@ def _holes(support: Support) -> int:
 
 
 def _heavy_layer(subject: _Subject) -> Found:
-    for node, layer in zip(subject.graph.nodes, subject.cost.layers, strict=True):
-        if layer.terms.taps and len(layer.output) == 2 and 2 * layer.params > subject.cost.params:
+    held = subject.cost.params
+    for node, layer in zip(subject.graph.nodes, subject.cost.facts, strict=True):
+        if layer.terms.taps and len(layer.output) == 2 and 2 * layer.params > held:
             pixels = _pixels_flattened(subject.graph, node)
             if pixels > 1:
-                share = format_percent(layer.params / subject.cost.params, 0)
+                share = format_percent(layer.params / held, 0)
                 yield node.name, f"it holds {share} of all parameters, {pixels} times what it would on a pooled map"
 
 

@@ -6,12 +6,14 @@ their types.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from convsmith.analysis.facts import ELEMENTWISE, WEIGHT_BYTES, asked, facts, reads
+from convsmith.analysis.facts import ELEMENTWISE, WEIGHT_BYTES, Facts, asked, facts_by_node, reads
 from convsmith.ir import Graph, Node, Op, Terms
 
 Optimizer = Literal["sgd", "adam"]
@@ -108,6 +110,10 @@ class TrainingMemory:
         """All of it."""
         return self.weights + self.gradients + self.optimizer + self.activations
 
+    def under(self, optimizer: Optimizer) -> TrainingMemory:
+        """The same step by another optimiser."""
+        return replace(self, optimizer=self.weights * OPTIMIZER_STATES[optimizer])
+
     def to_dict(self) -> dict[str, int]:
         """Plain values for JSON."""
         return {**vars(self), "total": self.total}
@@ -119,14 +125,15 @@ def memory(graph: Graph) -> Memory:
     Raises:
         OpError: If the network does not fit its input types.
     """
+    known = facts_by_node(graph)
     made = [name for name, _ in graph.inputs]
     steps = [node for node in graph.nodes if node.inputs]
-    made += [node.name for node in steps if not (_is_activation(graph, node) or _is_view(graph, node))]
+    made += [node.name for node in steps if not (_is_activation(known[node.name]) or _is_view(known[node.name]))]
     return Memory(
-        weight_bytes=_weight_bytes(graph),
+        weight_bytes=_weight_bytes(graph, known),
         feature_bytes=sum(graph.types[value].nbytes for value in made),
         peak_activation_bytes=peak_activation_bytes(graph),
-        layers=_traffic(graph),
+        layers=_traffic(graph, known),
     )
 
 
@@ -143,11 +150,12 @@ def training_memory(graph: Graph, *, batch: int = 1, optimizer: Optimizer = "sgd
     Raises:
         OpError: If the network does not fit its input types.
     """
-    weights = _weight_bytes(graph)
+    known = facts_by_node(graph)
+    weights = _weight_bytes(graph, known)
     constants = {node.name for node in graph.nodes if not node.inputs}
-    kept = {value for node in graph.nodes for value in _kept(graph, node)} - constants
+    kept = {value for node in graph.nodes for value in _kept(node, known[node.name])} - constants
     activations = batch * sum(graph.types[value].nbytes for value in kept)
-    return TrainingMemory(weights, weights, weights * OPTIMIZER_STATES[optimizer], activations)
+    return TrainingMemory(weights, weights, 0, activations).under(optimizer)
 
 
 def peak_activation_bytes(graph: Graph) -> int:
@@ -162,11 +170,11 @@ def peak_activation_bytes(graph: Graph) -> int:
     return peak
 
 
-def _weight_bytes(graph: Graph) -> int:
-    return WEIGHT_BYTES * sum(facts(*asked(graph, node)).params for node in graph.nodes if not node.shares)
+def _weight_bytes(graph: Graph, known: Mapping[str, Facts]) -> int:
+    return WEIGHT_BYTES * sum([known[node.name].params for node in graph.nodes if not node.shares])
 
 
-def _traffic(graph: Graph) -> tuple[Traffic, ...]:
+def _traffic(graph: Graph, known: Mapping[str, Facts]) -> tuple[Traffic, ...]:
     """One row for each group of steps that can run as one: the first of them, then those that cost no traffic."""
     readers = Counter(value for node in graph.nodes for value in node.inputs)
     readers.update(graph.outputs)
@@ -175,15 +183,14 @@ def _traffic(graph: Graph) -> tuple[Traffic, ...]:
         if not node.inputs:
             continue
         alone = len(node.inputs) == 1 and readers[node.inputs[0]] == 1 and node.inputs[0] in groups
-        if alone and _costs_no_traffic(graph, node):
+        if alone and _costs_no_traffic(graph, node, known[node.name]):
             groups[node.name] = [*groups.pop(node.inputs[0]), node]
         else:
             groups[node.name] = [node]
-    return tuple(_group(graph, nodes) for nodes in groups.values())
+    return tuple([_group(graph, nodes, [known[node.name] for node in nodes]) for nodes in groups.values()])
 
 
-def _group(graph: Graph, nodes: list[Node]) -> Traffic:
-    answers = [facts(*asked(graph, node)) for node in nodes]
+def _group(graph: Graph, nodes: list[Node], answers: list[Facts]) -> Traffic:
     first = answers[0]
     params = first.params
     for fused in answers[1:]:
@@ -191,10 +198,10 @@ def _group(graph: Graph, nodes: list[Node]) -> Traffic:
             params += 0 if first.terms.bias else first.output[1]
         else:
             params += fused.params
-    read = sum(type.nbytes for type in graph.input_types(nodes[0]))
+    read = sum([type.nbytes for type in graph.input_types(nodes[0])])
     moved = read + params * WEIGHT_BYTES + graph.types[nodes[-1].name].nbytes
     return Traffic(
-        nodes[0].name, tuple(node.name for node in nodes[1:]), moved, sum(_flops(each.terms) for each in answers)
+        nodes[0].name, tuple([node.name for node in nodes[1:]]), moved, sum([_flops(each.terms) for each in answers])
     )
 
 
@@ -202,32 +209,30 @@ def _flops(terms: Terms) -> int:
     return 2 * terms.macs + terms.bias + terms.norm + terms.activation + terms.pool + terms.add + terms.resize
 
 
-def _costs_no_traffic(graph: Graph, node: Node) -> bool:
-    if reads(*asked(graph, node)) is not ELEMENTWISE:
-        return _is_view(graph, node)
+def _costs_no_traffic(graph: Graph, node: Node, known: Facts) -> bool:
+    if _is_view(known):
+        return True
     # Normalisations that are not linear must see the whole input first.
-    folds = facts(*asked(graph, node)).terms.norm > 0 and _is_linear(node.op)
-    return folds or _is_activation(graph, node) or _is_view(graph, node)
+    folds = known.terms.norm > 0 and _is_linear(node.op)
+    return (folds or _is_activation(known)) and reads(*asked(graph, node)) is ELEMENTWISE
 
 
 def _is_linear(op: Op) -> bool:
     return type(op).matrix is not Op.matrix
 
 
-def _is_activation(graph: Graph, node: Node) -> bool:
-    terms = facts(*asked(graph, node)).terms
-    return terms.activation > 0 and terms == Terms(activation=terms.activation)
+def _is_activation(known: Facts) -> bool:
+    return known.only == "activation"
 
 
-def _is_view(graph: Graph, node: Node) -> bool:
+def _is_view(known: Facts) -> bool:
     """Whether a node hands its input on, perhaps in another shape, and does nothing to it."""
-    idle = len(node.inputs) == 1 and facts(*asked(graph, node)).terms == Terms()
-    return idle and graph.types[node.name].numel == graph.types[node.inputs[0]].numel
+    return known.only == "" and len(known.inputs) == 1 and math.prod(known.output) == math.prod(known.inputs[0])
 
 
-def _kept(graph: Graph, node: Node) -> tuple[str, ...]:
+def _kept(node: Node, known: Facts) -> tuple[str, ...]:
     """The values that the gradient of a node needs."""
-    terms, kept = facts(*asked(graph, node)).terms, node.op.keeps()
-    if kept == "nothing" or terms in (Terms(), Terms(resize=terms.resize)):
+    kept = node.op.keeps()
+    if kept == "nothing" or known.only in ("", "resize"):
         return ()
     return (node.name,) if kept == "output" else node.inputs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -116,13 +115,13 @@ class Graph:
     @cached_property
     def last_uses(self) -> Mapping[str, frozenset[str]]:
         """For each node, the values that nobody reads after it: what may be released once it has run."""
-        remaining = Counter(value for node in self.nodes for value in set(node.inputs))
-        remaining.update(self.outputs)
+        needed = set(self.outputs)
         dead: dict[str, frozenset[str]] = {}
-        for node in self.nodes:
-            remaining.subtract(set(node.inputs))
-            dead[node.name] = frozenset(value for value in (*node.inputs, node.name) if remaining[value] == 0)
-        return dead
+        for node in reversed(self.nodes):
+            gone = [value for value in (*node.inputs, node.name) if value not in needed]
+            dead[node.name] = frozenset(gone)
+            needed.update(gone)
+        return dict(reversed(dead.items()))
 
     def node(self, name: str) -> Node:
         """The node called ``name``.

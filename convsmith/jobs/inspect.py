@@ -94,7 +94,8 @@ class Inspection:
     @cached_property
     def training(self) -> Mapping[str, TrainingMemory]:
         """What a training step on one image needs, by the optimiser."""
-        return {name: training_memory(self.graph, optimizer=name) for name in OPTIMIZER_STATES}
+        needed = training_memory(self.graph)
+        return {name: needed.under(name) for name in OPTIMIZER_STATES}
 
     @property
     def totals(self) -> dict[str, int]:
