@@ -7,30 +7,11 @@ after its last reader.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from torch import Tensor, nn
 
 from convsmith.errors import GraphError
+from convsmith.interop.torch_steps import Child, Step, merged
 from convsmith.ir import Graph, Node
-
-
-class Step(NamedTuple):
-    """One node, ready to run.
-
-    Attributes:
-        parent: The container that holds the module.
-        name: The module's name there. It is looked up at every run, so a replaced child is respected.
-        inputs: Slots it reads.
-        output: Slot it fills.
-        dead: Slots that nobody reads afterwards.
-    """
-
-    parent: nn.Module
-    name: str
-    inputs: tuple[int, ...]
-    output: int
-    dead: tuple[int, ...]
 
 
 class Network(nn.Module):
@@ -39,6 +20,7 @@ class Network(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self._steps: list[Step] = []
+        self._merged: list[Step] = []
         self._outputs: tuple[int, ...] = ()
         self._inputs = 0
 
@@ -53,13 +35,19 @@ class Network(nn.Module):
         """
         assert len(inputs) == self._inputs, f"takes {self._inputs} inputs, not {len(inputs)}"
         values: list[Tensor | None] = [*inputs, *[None] * len(self._steps)]
-        for parent, name, reads, output, dead in self._steps:
-            module = parent._modules[name]
-            values[output] = module(*[values[slot] for slot in reads])  # pyright: ignore[reportOptionalCall]
+        for run, reads, output, dead in self._merged if self.training and self._merged else self._steps:
+            values[output] = run(*[values[slot] for slot in reads])
             for slot in dead:
                 values[slot] = None
         results = tuple([values[slot] for slot in self._outputs])
         return results[0] if len(results) == 1 else results  # pyright: ignore[reportReturnType]  # outputs never die
+
+    def use_kernels(self, use: bool) -> None:
+        """Train with the operators of ``convsmith.kernels`` where they can take a step's place, or with torch's alone.
+
+        Parameters, buffers and the mode of evaluation stay as they are; hooks on merged modules are not called.
+        """
+        self._merged = merged(self._steps, self._outputs) if use else []
 
 
 def build(graph: Graph) -> Network:
@@ -74,12 +62,12 @@ def build(graph: Graph) -> Network:
     network = Network()
     values = [*(name for name, _ in graph.inputs), *(node.name for node in graph.nodes)]
     slots = {value: slot for slot, value in enumerate(values)}
-    places: dict[str, tuple[nn.Module, str]] = {}
+    places: dict[str, Child] = {}
     for node in graph.nodes:
         places[node.name] = _shared(graph, node, places) if node.shares else _place(graph, node, network)
         network._steps.append(
             Step(
-                *places[node.name],
+                places[node.name],
                 inputs=tuple(slots[value] for value in node.inputs),
                 output=slots[node.name],
                 dead=tuple(sorted(slots[value] for value in graph.last_uses[node.name])),
@@ -90,7 +78,7 @@ def build(graph: Graph) -> Network:
     return network
 
 
-def _shared(graph: Graph, node: Node, places: dict[str, tuple[nn.Module, str]]) -> tuple[nn.Module, str]:
+def _shared(graph: Graph, node: Node, places: dict[str, Child]) -> Child:
     owner = graph.node(node.shares)
     if owner.op != node.op:
         rule = f"node {node.name!r} must be the same operator as {owner.name!r}, whose parameters it shares"
@@ -98,8 +86,8 @@ def _shared(graph: Graph, node: Node, places: dict[str, tuple[nn.Module, str]]) 
     return places[owner.name]
 
 
-def _place(graph: Graph, node: Node, network: Network) -> tuple[nn.Module, str]:
-    """Put the module of ``node`` where its name says and return its container with its name there."""
+def _place(graph: Graph, node: Node, network: Network) -> Child:
+    """Put the module of ``node`` where its name says."""
     *path, leaf = node.name.split(".")
     parent: nn.Module = network
     for part in path:
@@ -109,7 +97,7 @@ def _place(graph: Graph, node: Node, network: Network) -> tuple[nn.Module, str]:
         if type(parent) is not nn.Module:
             raise GraphError("a node's name must not begin with another's", received=node.name, where=graph.name)
     _add(graph, node, parent, leaf, node.op.to_torch())
-    return parent, leaf
+    return Child(parent, leaf)
 
 
 def _add(graph: Graph, node: Node, parent: nn.Module, part: str, module: nn.Module) -> None:

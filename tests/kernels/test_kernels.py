@@ -1,0 +1,260 @@
+"""The kernels against torch's modules in float64."""
+
+from __future__ import annotations
+
+import copy
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from convsmith import kernels
+from convsmith.kernels import Activation, activation_of, depthwise, normalise, takes_depthwise, takes_map
+
+ACTIVATIONS = (nn.Identity(), nn.ReLU(), nn.ReLU6(), nn.Hardtanh(-0.5, 0.75), nn.SiLU(), nn.Hardswish())
+TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 2e-2}
+"""Of the largest number, for each type of map."""
+maps = st.tuples(st.integers(1, 5), st.integers(1, 70), st.integers(1, 9), st.integers(1, 9)).filter(
+    lambda shape: shape[0] * shape[2] * shape[3] > 1
+)
+dtypes = st.sampled_from(list(TOLERANCE))
+
+
+def test_this_machine_has_what_the_readme_asks_for():
+    assert kernels.why_unavailable() == ""
+
+
+def a_map(shape: tuple[int, ...], dtype: torch.dtype, seed: int, shift: float = 0.0) -> Tensor:
+    made = torch.randn(shape, generator=torch.Generator().manual_seed(seed)) + shift
+    return made.to(dtype).contiguous(memory_format=torch.channels_last)
+
+
+def a_norm(channels: int, seed: int, **options: object) -> nn.BatchNorm2d:
+    norm = nn.BatchNorm2d(channels, **options)  # pyright: ignore[reportArgumentType]
+    generator = torch.Generator().manual_seed(seed)
+    for tensor in norm.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(torch.rand(channels, generator=generator) + 0.5)
+    return norm.train()
+
+
+def close(found: Tensor | None, wanted: Tensor | None, tolerance: float) -> None:
+    """Within ``tolerance`` of the largest number there is."""
+    assert found is not None
+    assert wanted is not None
+    assert found.shape == wanted.shape
+    assert (found.double() - wanted).abs().max() <= tolerance * max(1.0, wanted.abs().max().item())
+
+
+def doubled(tensor: Tensor) -> Tensor:
+    return tensor.detach().double().requires_grad_()
+
+
+def away_from_corners(activation: nn.Module, x: Tensor, distance: float) -> Tensor:
+    """1 where the derivative does not jump within what rounding moves, else 0."""
+    corners = {"ReLU": (0.0,), "ReLU6": (0.0, 6.0), "Hardtanh": (-0.5, 0.75), "Hardswish": (-3.0, 3.0)}
+    near = [(x - corner).abs() < distance for corner in corners.get(type(activation).__name__, ())]
+    return (~torch.stack(near).any(0)).to(x.dtype) if near else torch.ones_like(x)
+
+
+@settings(deadline=None, max_examples=120)
+@given(
+    shape=maps,
+    dtype=dtypes,
+    which=st.integers(0, len(ACTIVATIONS) - 1),
+    adds=st.booleans(),
+    affine=st.booleans(),
+    shift=st.sampled_from([0.0, 3.0, -40.0]),
+    seed=st.integers(0, 99),
+)
+def test_a_normalisation_is_torchs_with_what_is_added_and_its_activation(
+    shape: tuple[int, int, int, int], dtype: torch.dtype, which: int, adds: bool, affine: bool, shift: float, seed: int
+):
+    activation = ACTIVATIONS[which]
+    kind = activation_of(activation)
+    assert kind is not None
+    adds = adds and kind.clips
+    x = a_map(shape, dtype, seed, shift)
+    more = a_map(shape, dtype, seed + 1) if adds else None
+    norm = a_norm(shape[1], seed, affine=affine)
+    reference = copy.deepcopy(norm).double()
+
+    exact = [doubled(x), *([doubled(more)] if more is not None else [])]
+    inner = reference(exact[0])
+    inner = inner + exact[1] if adds else inner
+    wanted = activation(inner)
+    # where the derivative jumps, float32 may fall on the other side
+    steady = away_from_corners(activation, inner.detach(), TOLERANCE[dtype])
+    gradient = a_map(shape, dtype, seed + 2) * steady.to(dtype)
+    gradient = gradient.contiguous(memory_format=torch.channels_last)
+    wanted.backward(gradient.double())
+
+    inputs = [x.clone().requires_grad_(), *([more.clone().requires_grad_()] if more is not None else [])]
+    found = normalise(inputs[0], norm, kind, *inputs[1:])
+    found.backward(gradient)
+
+    tolerance = TOLERANCE[dtype]
+    assert found.dtype == dtype
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    close(found, wanted.detach(), tolerance)
+    # few numbers per channel make 1 / deviation, and so the gradient, large
+    for mine, theirs in zip(inputs, exact, strict=True):
+        close(mine.grad, theirs.grad, 5 * tolerance)
+    for name, parameter in norm.named_parameters():
+        close(parameter.grad, reference.get_parameter(name).grad, 5 * tolerance)
+    for name, buffer in norm.named_buffers():
+        close(buffer, reference.get_buffer(name).double(), 1e-5 if dtype is torch.float32 else 1e-3)
+
+
+@pytest.mark.parametrize("options", [{"momentum": None}, {"momentum": 0.3}, {"track_running_stats": False}])
+def test_running_statistics_follow_as_in_torch(options: dict[str, object]):
+    norm = a_norm(5, 3, **options)
+    reference = copy.deepcopy(norm).double()
+    for seed in range(3):
+        x = a_map((4, 5, 3, 3), torch.float32, seed, 2.0)
+        normalise(x, norm, Activation(0))
+        reference(x.double())
+    for name, buffer in norm.state_dict().items():
+        close(buffer, reference.state_dict()[name].double(), 1e-5)
+
+
+def test_a_constant_channel_and_one_far_from_zero_keep_their_digits():
+    x = a_map((8, 2, 6, 6), torch.float32, 0) * 1e-3 + 1e3
+    x[:, 1] = 7.0
+    norm = a_norm(2, 0)
+    wanted = copy.deepcopy(norm).double()(x.double())
+    close(normalise(x, norm, Activation(0)), wanted.detach(), 1e-3)
+
+
+@pytest.mark.parametrize("dtype", list(TOLERANCE))
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_is_not_finite_stays_so(dtype: torch.dtype, bad: float):
+    x = a_map((2, 3, 4, 4), dtype, 0)
+    x[0, 1, 2, 3] = bad
+    found = normalise(x, a_norm(3, 0), Activation(0))
+    assert not found[:, 1].isfinite().any()
+    assert found[:, [0, 2]].isfinite().all()
+    assert not depthwise(x, torch.ones(3, 1, 3, 3), 1, 1)[0, 1, 2, 3].isfinite()
+
+
+@settings(deadline=None, max_examples=120)
+@given(
+    shape=maps,
+    dtype=dtypes,
+    kernel=st.integers(2, 7),
+    stride=st.integers(1, 3),
+    padding=st.integers(0, 6),
+    seed=st.integers(0, 99),
+)
+def test_a_depthwise_convolution_is_torchs(
+    shape: tuple[int, int, int, int], dtype: torch.dtype, kernel: int, stride: int, padding: int, seed: int
+):
+    channels = shape[1]
+    padding = min(padding, kernel - 1)
+    if min(shape[2:]) + 2 * padding < kernel:
+        return
+    module = nn.Conv2d(channels, channels, kernel, stride, padding, groups=channels, bias=False)
+    assert takes_depthwise(module) == (channels > 1 or module.groups == 1)
+    x = a_map(shape, dtype, seed)
+    exact, weight = doubled(x), doubled(module.weight)
+    wanted = nn.functional.conv2d(exact, weight, None, stride, padding, groups=channels)
+    gradient = a_map(tuple(wanted.shape), dtype, seed + 1)
+    wanted.backward(gradient.double())
+
+    mine = x.clone().requires_grad_()
+    found = depthwise(mine, module.weight, stride, padding)
+    found.backward(gradient)
+    close(found, wanted.detach(), TOLERANCE[dtype])
+    close(mine.grad, exact.grad, TOLERANCE[dtype])
+    close(module.weight.grad, weight.grad, 2e-5)
+
+
+def test_results_do_not_depend_on_the_number_of_threads():
+    x = a_map((9, 24, 17, 13), torch.bfloat16, 0)
+    gradient = a_map((9, 24, 17, 13), torch.bfloat16, 1)
+    results: list[list[Tensor]] = []
+    before = torch.get_num_threads()
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        norm, weight = a_norm(24, 0), torch.linspace(-1, 1, 24 * 9).view(24, 1, 3, 3).requires_grad_()
+        start = x.clone().requires_grad_()
+        end = depthwise(normalise(start, norm, Activation(2)), weight, 1, 1)
+        end.backward(gradient)
+        assert start.grad is not None
+        assert weight.grad is not None
+        assert norm.weight.grad is not None
+        results.append([end.detach(), start.grad, weight.grad, norm.weight.grad, *norm.buffers()])
+    torch.set_num_threads(before)
+    for others in results[1:]:
+        assert all(map(torch.equal, results[0], others))
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Conv2d(8, 16, 3, groups=8, bias=False),
+        nn.Conv2d(8, 8, 3, bias=False),
+        nn.Conv2d(8, 8, 3, groups=8),
+        nn.Conv2d(8, 8, 3, groups=8, bias=False, dilation=2),
+        nn.Conv2d(8, 8, (3, 5), groups=8, bias=False),
+        nn.Conv2d(8, 8, 9, groups=8, bias=False),
+        nn.Conv2d(8, 8, 3, groups=8, bias=False, padding=3),
+        nn.Conv2d(8, 8, 3, groups=8, bias=False, padding=1, padding_mode="reflect"),
+        nn.Conv2d(8, 8, 3, groups=8, bias=False, padding="same"),
+    ],
+)
+def test_other_convolutions_are_left_to_torch(module: nn.Conv2d):
+    assert not takes_depthwise(module)
+
+
+def test_other_maps_are_left_to_torch():
+    x = torch.rand(2, 8, 4, 4)
+    assert takes_map(x.contiguous(memory_format=torch.channels_last))
+    assert not takes_map(x)
+    assert not takes_map(x.double().contiguous(memory_format=torch.channels_last))
+    assert not takes_map(torch.rand(2, 8))
+    assert activation_of(nn.GELU()) is None
+
+
+def test_the_floating_point_mode_of_the_process_is_left_alone():
+    assert kernels.available()
+    tiny = torch.tensor([1e-40])
+    assert (tiny * 1.0).item() != 0.0
+
+
+def run(code: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+WHY = "from convsmith import kernels; print(kernels.why_unavailable())"
+
+
+@pytest.mark.slow
+def test_without_a_compiler_or_with_a_broken_one_the_reason_is_told(tmp_path: Path):
+    assert "no C compiler" in run(WHY, CC="no-such-compiler", CONVSMITH_CACHE=str(tmp_path))
+    broken = tmp_path / "cc"
+    broken.write_text('#!/bin/sh\n[ "$1" = --version ] && exit 0\necho "cannot do that" >&2\nexit 1\n')
+    broken.chmod(0o755)
+    assert "cannot do that" in run(WHY, CC=str(broken), CONVSMITH_CACHE=str(tmp_path))
+    assert not list((tmp_path / "kernels").iterdir())
+
+
+@pytest.mark.slow
+def test_kernels_are_compiled_once_and_refused_where_others_can_write(tmp_path: Path):
+    assert run(WHY, CONVSMITH_CACHE=str(tmp_path)) == ""
+    (made,) = (tmp_path / "kernels").iterdir()
+    first = made.stat().st_mtime_ns
+    assert run(WHY, CONVSMITH_CACHE=str(tmp_path)) == ""
+    assert made.stat().st_mtime_ns == first
+    made.chmod(made.stat().st_mode | stat.S_IWOTH)
+    assert "others can write" in run(WHY, CONVSMITH_CACHE=str(tmp_path))
