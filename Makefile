@@ -38,7 +38,11 @@ bench: install
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/solver.py
 	$(BIN)/python benchmarks/threads.py
+	$(BIN)/python benchmarks/augment.py
 	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/cache.py
+	$(BIN)/python benchmarks/large.py
+	$(BIN)/python benchmarks/resume.py
 
 # The tools that count networks, with the torch that timm and torchvision need on x86-64; never part of the project.
 peers-env: $(PEERS)/.installed

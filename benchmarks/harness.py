@@ -15,14 +15,16 @@ from convsmith.deploy.environment import machine, versions
 RESULTS = Path(__file__).parent / "results"
 
 
-def interleaved(tasks: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, dict[str, float]]:
+def interleaved(
+    tasks: Mapping[str, Callable[[], object]], repeats: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, dict[str, float]]:
     """Seconds of each task, run in turn so that a slow moment of the machine hits all of them."""
     times: dict[str, list[float]] = {name: [] for name in tasks}
     for _ in range(repeats):
         for name, task in tasks.items():
-            start = time.perf_counter()
+            start = clock()
             task()
-            times[name].append(time.perf_counter() - start)
+            times[name].append(clock() - start)
     return {name: summary(values) for name, values in times.items()}
 
 

@@ -12,6 +12,7 @@ _PUBLIC: dict[str, str] = {
     "ConvsmithError": "convsmith.errors",
     "Design": "convsmith.design",
     "Graph": "convsmith.ir",
+    "check_data": "convsmith.jobs.check_data",
     "evaluate": "convsmith.jobs.evaluate",
     "export": "convsmith.jobs.export",
     "fit": "convsmith.jobs.fit",

@@ -14,6 +14,8 @@ _ABSENT: Final = object()
 
 EXIT_GATE_FAILED: Final = 1
 EXIT_BAD_INPUT: Final = 2
+EXIT_INTERRUPTED: Final = 130
+EXIT_TERMINATED: Final = 143
 
 
 class ConvsmithError(Exception):
@@ -106,3 +108,7 @@ class GateError(ConvsmithError):
     """A gate set by the user, or the parity gate of an export, did not hold."""
 
     exit_code = EXIT_GATE_FAILED
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, where it is held back until work is safe; otherwise as Ctrl-C."""

@@ -1,23 +1,30 @@
 """Writing files so that a reader sees the old content or the new, never a half; and where the cache lies.
 
-The order is: write beside the target, flush and fsync, rename over the target, fsync the folder.
+The order is: write beside the target, flush and fsync, rename over the target, fsync the folder. A folder of files is
+put in place in the same way, with a manifest by which a reader tells whether it is as it was written.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
+from typing import Final
 
 from convsmith.errors import RunError
 
+MANIFEST: Final = "manifest.json"
+_UNFINISHED: Final = ".tmp"
 _REMEDIES: dict[int, str] = {
     errno.ENOSPC: "free some space or choose another folder",
     errno.EDQUOT: "free some space or choose another folder",
+    errno.EFBIG: "raise the limit on the size of a file or choose another folder",
     errno.EROFS: "choose a folder that can be written",
     errno.EACCES: "choose a folder that can be written",
     errno.EPERM: "choose a folder that can be written",
@@ -52,7 +59,18 @@ def make_folder(path: Path) -> Path:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
+        sync_folder(path.parent)
     return path
+
+
+def free_bytes(folder: Path) -> int:
+    """Room left on the disk of ``folder``.
+
+    Raises:
+        RunError: If the system does not say.
+    """
+    with writing(folder):
+        return shutil.disk_usage(folder).free
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
@@ -71,10 +89,83 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
                 os.fsync(stream.fileno())
             temporary.chmod(0o644)
             temporary.replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
     return path
+
+
+def write_folder(path: Path, files: Iterable[tuple[str, bytes]]) -> Path:
+    """Write files as a folder that is whole or is not there, with their sizes and hashes in ``manifest.json``.
+
+    A folder that is at ``path`` already is removed first, when the new one is complete.
+
+    Args:
+        path: The folder.
+        files: Names and contents; only one content is asked for at a time.
+
+    Raises:
+        RunError: If the disk is full or the folder cannot be written; the new folder is then not there.
+    """
+    unfinished = path.with_name(path.name + _UNFINISHED)
+    with writing(path):
+        shutil.rmtree(unfinished, ignore_errors=True)
+        try:
+            unfinished.mkdir()
+            entries: dict[str, dict[str, int | str]] = {}
+            for name, content in files:
+                _write_synced(unfinished / name, content)
+                entries[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            _write_synced(unfinished / MANIFEST, json.dumps({"files": entries}, indent=2).encode())
+            sync_folder(unfinished)
+            if path.exists():
+                remove_folder(path)
+            unfinished.replace(path)
+            sync_folder(path.parent)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    return path
+
+
+def is_whole(path: Path) -> bool:
+    """Whether every file of a folder of :func:`write_folder` is as it was written."""
+    try:
+        entries = json.loads((path / MANIFEST).read_bytes())["files"].items()
+        return all(_matches(path / name, entry["bytes"], entry["sha256"]) for name, entry in entries)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder with its files at once: a process that is killed meanwhile leaves no part of it by that name.
+
+    Raises:
+        OSError: If the folder above it cannot be written.
+    """
+    going = path.with_name(f"{path.name}.old{_UNFINISHED}")
+    shutil.rmtree(going, ignore_errors=True)
+    path.replace(going)
+    shutil.rmtree(going, ignore_errors=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote or removed folders left in ``folder``."""
+    for path in folder.glob(f"*{_UNFINISHED}"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _matches(path: Path, size: int, sha256: str) -> bool:
+    if path.stat().st_size != size:
+        return False
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() == sha256
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -87,7 +178,8 @@ def write_json(path: Path, value: object) -> Path:
     return write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in ``folder`` are on the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

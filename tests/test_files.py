@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -10,7 +11,16 @@ from pathlib import Path
 import pytest
 
 from convsmith.errors import RunError
-from convsmith.files import make_folder, write_atomically, write_json, write_text
+from convsmith.files import (
+    is_whole,
+    make_folder,
+    remove_folder,
+    remove_unfinished,
+    write_atomically,
+    write_folder,
+    write_json,
+    write_text,
+)
 
 
 def test_text_and_json_are_written(tmp_path):
@@ -109,3 +119,84 @@ def test_a_folder_is_made_with_its_parents_and_left_empty(tmp_path):
 def test_json_reads_back(tmp_path):
     value = {"stages": [1, 2, 3], "name": 'a "b"\n', "share": 0.1}
     assert json.loads(write_json(tmp_path / "a.json", value).read_text(encoding="utf-8")) == value
+
+
+PARTS = [("state.bin", bytes(range(256)) * 40), ("state.json", b"{}")]
+
+
+def test_a_folder_comes_with_the_size_and_hash_of_each_of_its_files(tmp_path):
+    path = write_folder(tmp_path / "step", PARTS)
+    assert {one.name: one.read_bytes() for one in path.iterdir() if one.name != "manifest.json"} == dict(PARTS)
+    manifest = json.loads((path / "manifest.json").read_text())
+    expected = {name: {"bytes": len(b), "sha256": hashlib.sha256(b).hexdigest()} for name, b in PARTS}
+    assert manifest == {"files": expected}
+    assert is_whole(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_on_the_disk_before_it_has_its_name_and_its_name_before_the_call_returns(tmp_path, monkeypatch):
+    """Every file, then the folder with their names, then the new name, then the folder above."""
+    calls: list[tuple[str, str]] = []
+    sync, replace = os.fsync, os.replace
+
+    def noted_sync(handle: int) -> None:
+        calls.append(("sync", os.path.basename(os.readlink(f"/proc/self/fd/{handle}"))))
+        sync(handle)
+
+    def noted_replace(source, target) -> None:
+        calls.append(("rename", os.path.basename(target)))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(os, "replace", noted_replace)
+    write_folder(tmp_path / "step", PARTS)
+    files = ("state.bin", "state.json", "manifest.json", "step.tmp")
+    assert calls == [*(("sync", name) for name in files), ("rename", "step"), ("sync", tmp_path.name)]
+
+
+@pytest.mark.parametrize("name", ["state.bin", "state.json", "manifest.json"])
+@pytest.mark.parametrize("damage", ["cut", "grown", "flipped", "empty", "gone"])
+def test_a_folder_that_is_not_as_it_was_written_is_not_whole(damage, name, tmp_path):
+    path = write_folder(tmp_path / "step", PARTS)
+    content = bytearray((path / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    original = (path / name).read_bytes()
+    damaged = {"cut": original[:-1], "grown": original + b"x", "flipped": bytes(content)}
+    (path / name).write_bytes(damaged.get(damage, b""))
+    if damage == "gone":
+        (path / name).unlink()
+    assert not is_whole(path)
+    assert not is_whole(tmp_path / "nothing")
+
+
+def test_a_folder_of_the_same_name_is_replaced(tmp_path):
+    write_folder(tmp_path / "step", [("old.bin", b"old")])
+    path = write_folder(tmp_path / "step", PARTS)
+    assert {one.name for one in path.iterdir()} == {"state.bin", "state.json", "manifest.json"}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_written_to_its_end_is_not_there(tmp_path, monkeypatch):
+    write_folder(tmp_path / "before", PARTS)
+
+    def contents():
+        yield PARTS[0]
+        full_disk()
+
+    with pytest.raises(RunError, match="No space left on device; free some space"):
+        write_folder(tmp_path / "step", contents())
+    assert [path.name for path in tmp_path.iterdir()] == ["before"]
+    assert is_whole(tmp_path / "before")
+
+
+def test_what_is_left_of_folders_being_written_or_removed_can_be_cleared(tmp_path, monkeypatch):
+    path = write_folder(tmp_path / "step", PARTS)
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", lambda *_, **__: None)  # killed before it removes a file
+        remove_folder(path)
+    assert not path.exists()
+    (tmp_path / "other.tmp").mkdir()
+    write_text(tmp_path / "notes.txt", "stays")
+    assert len(list(tmp_path.iterdir())) == 3
+    remove_unfinished(tmp_path)
+    assert [one.name for one in tmp_path.iterdir()] == ["notes.txt"]

@@ -14,10 +14,18 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
-from convsmith.errors import EXIT_BAD_INPUT, ConvsmithError, did_you_mean
+from convsmith.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_INTERRUPTED,
+    EXIT_TERMINATED,
+    ConvsmithError,
+    Terminated,
+    did_you_mean,
+)
 
 COMMANDS: dict[str, str] = {
     "fit": "Find, train, prove and export the network that fits a compute budget.",
+    "data": "Check a data set before hours are spent on it: damage, copies, leaks, labels.",
     "train": "Train one network on labelled images, and judge, export and report it.",
     "evaluate": "Judge a trained network on labelled images: accuracy, confusion, calibration.",
     "predict": "Say what is on pictures: labels with probabilities.",
@@ -29,7 +37,6 @@ COMMANDS: dict[str, str] = {
 }
 
 RESUMABLE = ("fit", "train")
-EXIT_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -42,7 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command line; returns 0 done, 1 a gate failed, 2 wrong input or usage, 130 stopped by Ctrl-C."""
+    """Run the command line.
+
+    Returns 0 done, 1 a gate failed, 2 wrong input or usage, 130 stopped by Ctrl-C, 143 stopped by SIGTERM.
+    """
     name = arguments[0] if arguments else "--help"
     try:
         code = _dispatch(name, arguments[1:])
@@ -50,9 +60,9 @@ def run(arguments: Sequence[str]) -> int:
         return code
     except ConvsmithError as error:
         return _fail(f"error: {error}", error.exit_code)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         again = "; go on by the same command with --resume" if name in RESUMABLE else ""
-        return _fail(f"stopped{again}", EXIT_INTERRUPTED)
+        return _fail(f"stopped{again}", EXIT_TERMINATED if isinstance(stop, Terminated) else EXIT_INTERRUPTED)
     except BrokenPipeError:
         # Whoever read our output has left. Python flushes once more at exit, and that must not fail either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from convsmith.cli.app import Images, Json, Minutes, make_command, print_json, print_text
-from convsmith.cli.display import make_display
+from convsmith.cli.display import Lines, make_display
 from convsmith.jobs.train import DEFAULT_EPOCHS, train
 from convsmith.quantities import format_seconds
+from convsmith.training.distributed import is_first_process
 
 
 def _command(
@@ -26,7 +27,7 @@ def _command(
     json: Annotated[bool, Json()] = False,
 ) -> None:
     """Train one network on labelled images, and judge, export and report it."""
-    with make_display() as display:
+    with make_display() if is_first_process() else Lines() as display:
         done = train(
             design,
             images,
@@ -38,6 +39,8 @@ def _command(
             tell=display.tell,
             show=display.show,
         )
+    if not is_first_process():
+        return
     if json:
         print_json(done.to_dict())
         return

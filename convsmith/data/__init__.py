@@ -10,8 +10,10 @@ from convsmith.data.listing import Item, Listing, Rejected
 from convsmith.data.named import NAMED_SETS
 from convsmith.data.normalise import Normalisation
 from convsmith.data.resample import Fit, resample, resample_matrix, resize
+from convsmith.data.rows import Pixels, Rows
 from convsmith.data.source import list_images
 from convsmith.data.split import Split, split_images
+from convsmith.data.square import read_square
 from convsmith.files import cache_folder
 
 __all__ = [
@@ -21,7 +23,9 @@ __all__ = [
     "Item",
     "Listing",
     "Normalisation",
+    "Pixels",
     "Rejected",
+    "Rows",
     "Split",
     "Unreadable",
     "cache_folder",
@@ -31,6 +35,7 @@ __all__ = [
     "list_images",
     "open_images",
     "read_image",
+    "read_square",
     "resample",
     "resample_matrix",
     "resize",

@@ -16,12 +16,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from convsmith.data.listing import Listing, shown
-from convsmith.data.stored import stamp
+from convsmith.data.stored import stamps
 from convsmith.errors import DataError
 from convsmith.files import make_folder, writing
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+"""Part of every key: it changes with the form of the files and with any change to the pixels that decoding gives."""
 
 
 def check_outside(folder: Path, source: Path) -> None:
@@ -36,12 +39,12 @@ def check_outside(folder: Path, source: Path) -> None:
 
 def cache_key(listing: Listing, side: int | None, channels: int | None) -> str:
     """A digest of the request and of every image's path, label, split, and its file's size and modification time."""
-    files = [
-        (item.path, item.label, item.split, *stamp(os.path.join(listing.root, item.path))) for item in listing.items
-    ]
+    paths, labels, splits = ([getattr(item, name) for item in listing.items] for name in ("path", "label", "split"))
     rejected = [(entry.path, entry.reason) for entry in listing.rejected]
-    parts = (FORMAT_VERSION, listing.root, listing.classes, files, rejected, side, channels)
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+    parts = (FORMAT_VERSION, listing.root, listing.classes, paths, labels, splits, rejected, side, channels)
+    digest = hashlib.sha256(json.dumps(parts).encode())
+    digest.update(np.array(stamps([os.path.join(listing.root, path) for path in paths]), "<i8").tobytes())
+    return digest.hexdigest()[:32]
 
 
 def build_entry(folder: Path, key: str, fill: Callable[[Path], None]) -> Path:

@@ -6,7 +6,9 @@ of processes and an interrupted run cannot change it, and there is no generator 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -30,19 +32,69 @@ class Purpose(IntEnum):
     CUTOUT_X = 5
     BRIGHTNESS = 6
     ROTATE = 7
+    CROP_AREA = 8
+    CROP_ASPECT = 9
+    CROP_Y = 10
+    CROP_X = 11
+    SHEAR = 12
+    SCALE = 13
+    CONTRAST = 14
+    SATURATION = 15
+    HUE = 16
+    OPERATION = 17
+    DIRECTION = 18
+    MIX = 19
+    MIX_KIND = 20
+    MIX_WEIGHT = 21
+    MIX_Y = 22
+    MIX_X = 23
 
 
-def bits(ids: NDArray[np.int64], *, seed: int, epoch: int, purpose: Purpose) -> NDArray[np.uint64]:
-    """64 hashed bits for each sample id."""
+def bits(ids: NDArray[np.int64], *, seed: int, epoch: int, purpose: Purpose, turn: int = 0) -> NDArray[np.uint64]:
+    """64 hashed bits for each sample id; ``turn`` numbers several draws for one purpose."""
+    return _mix(_mix(_key(seed, epoch, int(purpose) + (turn << 32)) + ids.astype(np.uint64) * _GAMMA) + _GAMMA)
+
+
+@lru_cache(maxsize=1024)
+def _key(*parts: int) -> NDArray[np.uint64]:
+    """What all samples share; a training asks for the same few in every batch of an epoch."""
     key = np.zeros(1, np.uint64)
-    for part in (seed, epoch, int(purpose)):
+    for part in parts:
         key = _mix(key + np.array([part % 2**64], np.uint64) + _GAMMA)
-    return _mix(_mix(key + ids.astype(np.uint64) * _GAMMA) + _GAMMA)
+    return key
 
 
-def uniform(ids: NDArray[np.int64], *, seed: int, epoch: int, purpose: Purpose) -> NDArray[np.float64]:
+def uniform(ids: NDArray[np.int64], *, seed: int, epoch: int, purpose: Purpose, turn: int = 0) -> NDArray[np.float64]:
     """A number in [0, 1) for each sample id."""
-    return (bits(ids, seed=seed, epoch=epoch, purpose=purpose) >> np.uint64(11)).astype(np.float64) * _TO_UNIT
+    hashed = bits(ids, seed=seed, epoch=epoch, purpose=purpose, turn=turn)
+    return (hashed >> np.uint64(11)).astype(np.float64) * _TO_UNIT
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """The draws of some samples in one epoch; every method gives one value per sample.
+
+    Attributes:
+        ids: The samples' numbers in the data set, int64 (N,).
+        seed: The run's seed.
+        epoch: The epoch.
+    """
+
+    ids: NDArray[np.int64]
+    seed: int
+    epoch: int
+
+    def uniform(self, purpose: Purpose, turn: int = 0) -> NDArray[np.float64]:
+        """Numbers in [0, 1)."""
+        return uniform(self.ids, seed=self.seed, epoch=self.epoch, purpose=purpose, turn=turn)
+
+    def below(self, count: int, purpose: Purpose, turn: int = 0) -> NDArray[np.int64]:
+        """Integers in [0, count)."""
+        return np.floor(self.uniform(purpose, turn) * count).astype(np.int64)
+
+    def within(self, largest: float, purpose: Purpose, turn: int = 0) -> NDArray[np.float64]:
+        """Numbers in [-largest, largest); zeros, without a draw, where largest is zero."""
+        return (2 * self.uniform(purpose, turn) - 1) * largest if largest else np.zeros(len(self.ids))
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:

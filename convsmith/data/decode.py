@@ -8,29 +8,29 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import IO, Final
+from typing import Final, NamedTuple
 
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
-from PIL.ContainerIO import ContainerIO
 
-from convsmith.data.stored import locate
+from convsmith.data.jpeg import Enough, Header, decode_jpeg, read_jpeg_header
+from convsmith.data.resample import Part
+from convsmith.data.stored import MAX_BYTES, TooLarge, read_bytes
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 MAX_PIXELS: Final = 100_000_000
-MAX_BYTES: Final = 200_000_000
+MAX_SCANS: Final = 200
+"""Of a JPEG. Encoders write about ten; a few bytes can ask for one more pass over all pixels."""
 
 _GREY_MODES: Final = frozenset({"1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N"})
 _UNSCALED_MODES: Final = frozenset({"I", "F"})
 _ORIENTATION: Final = 0x0112
-# What simplejpeg refuses although no pixel is lost: padding between segments, and rare subsampling.
-_HARMLESS: Final = ("extraneous bytes before marker", "subsampling level")
+_TURNED: Final = (5, 6, 7, 8)
 _TOO_LARGE: Final = f"more than {MAX_PIXELS // 10**6} megapixels"
+_EMPTY: Final = "empty file"
+_JPEG: Final = b"\xff\xd8\xff"
+_SCAN: Final = b"\xff\xda"
 
 
 class Unreadable(Exception):
@@ -42,30 +42,55 @@ class Unreadable(Exception):
         return str(self)
 
 
-@dataclass(frozen=True)
-class Header:
-    """What an image file says of itself before it is decoded: sizes as stored, before EXIF orientation."""
+class Decoded(NamedTuple):
+    """A picture out of its file.
 
-    height: int
-    width: int
-    channels: int
+    Attributes:
+        pixels: (H, W, C) uint8, C 1 or 3, upright.
+        part: What of the pixels is the picture, if not all: a reduced one may end within its last row or column.
+        header: What the file said of itself.
+    """
+
+    pixels: NDArray[np.uint8]
+    part: Part | None
+    header: Header
 
 
-def read_header(path: str | os.PathLike[str]) -> Header:
-    """Read the header of an image file and nothing more.
+def read_header(data: bytes) -> Header:
+    """What an image file says of itself.
 
     Raises:
-        Unreadable: If it is no image of a known format, or too large.
+        Unreadable: If the bytes are no image of a known format, or it is too large.
     """
-    with _opened(path) as stream, _open(stream) as image:
-        return Header(image.height, image.width, 1 if image.mode in _GREY_MODES else 3)
+    try:
+        header = read_jpeg_header(data) if data.startswith(_JPEG) else None
+        if header is None:
+            with _open(data) as image:
+                header = _header(image)
+        _check_size(header.height, header.width)
+        return header
+    except Exception as error:
+        raise _unreadable(error) from error
 
 
 def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """Decode an image file, or a member of a tar archive (see ``stored``), as ``decode`` does."""
-    with _opened(path) as stream:
-        content = stream.read(MAX_BYTES + 1)
-    return decode(content)
+    return decode(read_content(path))
+
+
+def read_content(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a file, or of a member of a tar archive.
+
+    Raises:
+        Unreadable: If there are none, or too many.
+    """
+    try:
+        content = read_bytes(path)
+    except Exception as error:
+        raise _unreadable(error) from error
+    if not content:
+        raise Unreadable(_EMPTY)
+    return content
 
 
 def decode(data: bytes) -> NDArray[np.uint8]:
@@ -78,20 +103,60 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     Raises:
         Unreadable: If the bytes are no complete image of a known format, or it is too large.
     """
+    return np.ascontiguousarray(decode_picture(data).pixels)
+
+
+def decode_picture(data: bytes, enough: Enough | None = None) -> Decoded:
+    """Decode as ``decode`` does, but no more pixels of a JPEG than are of use.
+
+    Args:
+        data: The file's bytes.
+        enough: Height and width that suffice of an upright picture of the given height and width. The pixels are
+            then at least so many, in as few eighths of the picture's size as that takes, but never more than four.
+
+    Raises:
+        Unreadable: If the bytes are no complete image of a known format, or it is too large.
+    """
     if len(data) > MAX_BYTES:
-        raise Unreadable(f"more than {MAX_BYTES // 10**6} MB")
+        raise Unreadable(str(TooLarge()))
     if not data:
-        raise Unreadable("empty file")
-    with _reasons(), _open(io.BytesIO(data)) as image:
-        if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
-            orientation = image.getexif().get(_ORIENTATION, 1)
-            pixels = _decode_jpeg(data, image)
-        else:
-            image.load()
-            # Read after loading: Pillow has then turned a TIFF already, and has seen a PNG's late EXIF chunk.
-            orientation = image.getexif().get(_ORIENTATION, 1)
-            pixels = _to_pixels(image)
-    return np.ascontiguousarray(_upright(pixels, orientation))
+        raise Unreadable(_EMPTY)
+    try:
+        header = read_jpeg_header(data) if data.startswith(_JPEG) else None
+        return (header and _plain_jpeg(data, header, enough)) or _decode_with_pillow(data)
+    except Exception as error:
+        raise _unreadable(error) from error
+
+
+def _plain_jpeg(data: bytes, header: Header, enough: Enough | None) -> Decoded | None:
+    """A JPEG by simplejpeg; None for one that Pillow must read."""
+    _check_size(header.height, header.width)
+    if header.progressive:
+        _check_scans(data)
+    if header.tagged:
+        return _tagged_jpeg(data, header, enough)
+    found = decode_jpeg(data, header, enough)
+    return found and Decoded(*found, header)
+
+
+def _tagged_jpeg(data: bytes, header: Header, enough: Enough | None) -> Decoded | None:
+    with _open(data) as image:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    found = decode_jpeg(data, header, enough, turned=orientation in _TURNED)
+    if found is None:
+        return None
+    pixels, part = found
+    return Decoded(_upright(pixels, orientation), part and _part_upright(part, pixels.shape, orientation), header)
+
+
+def _decode_with_pillow(data: bytes) -> Decoded:
+    if data.startswith(_JPEG):
+        _check_scans(data)
+    with _open(data) as image:
+        header = _header(image)
+        image.load()  # which notices a cut file
+        # Read after loading: Pillow has then turned a TIFF already, and has seen a PNG's late EXIF chunk.
+        return Decoded(_upright(_to_pixels(image), image.getexif().get(_ORIENTATION, 1)), None, header)
 
 
 def convert_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
@@ -103,57 +168,43 @@ def convert_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uin
     return np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
 
 
-@contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    with _reasons():
-        place = locate(path)
-        if place.size == 0:
-            raise Unreadable("empty file")
-        if place.size > MAX_BYTES:
-            raise Unreadable(f"more than {MAX_BYTES // 10**6} MB")
-        with open(place.file, "rb") as stream:
-            yield ContainerIO(stream, place.offset, place.size) if place.offset else stream
-
-
-def _open(stream: IO[bytes]) -> Image.Image:
-    image = Image.open(stream, formats=FORMATS)
-    if image.width * image.height > MAX_PIXELS:
-        raise Unreadable(_TOO_LARGE)
+def _open(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    _check_size(image.height, image.width)
     return image
 
 
-@contextmanager
-def _reasons() -> Iterator[None]:
-    """Give every failure of a decoder a short reason; on damaged bytes they raise nearly anything."""
-    try:
-        yield
-    except Unreadable:
-        raise
-    except Image.DecompressionBombError as error:
-        raise Unreadable(_TOO_LARGE) from error
-    except UnidentifiedImageError as error:
-        raise Unreadable("not a JPEG, PNG, WEBP, BMP, GIF or TIFF image") from error
-    except OSError as error:
-        raise Unreadable(error.strerror or _first_line(error)) from error
-    except Exception as error:
-        raise Unreadable(f"damaged: {_first_line(error)}") from error
+def _check_size(height: int, width: int) -> None:
+    if height * width > MAX_PIXELS:
+        raise Unreadable(_TOO_LARGE)
+
+
+def _check_scans(data: bytes) -> None:
+    if data.count(_SCAN) > MAX_SCANS:
+        raise Unreadable(f"more than {MAX_SCANS} scans")
+
+
+def _header(image: Image.Image) -> Header:
+    return Header(image.height, image.width, 1 if image.mode in _GREY_MODES else 3)
+
+
+def _unreadable(error: Exception) -> Unreadable:
+    """A failure with a short reason; on damaged bytes decoders raise nearly anything."""
+    if isinstance(error, Unreadable):
+        return error
+    if isinstance(error, Image.DecompressionBombError):
+        return Unreadable(_TOO_LARGE)
+    if isinstance(error, UnidentifiedImageError):
+        return Unreadable("not a JPEG, PNG, WEBP, BMP, GIF or TIFF image")
+    if isinstance(error, OSError):
+        return Unreadable(error.strerror or _first_line(error))
+    if isinstance(error, MemoryError):
+        return Unreadable("not enough memory to decode it")
+    return Unreadable(f"damaged: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:120]
-
-
-def _decode_jpeg(data: bytes, image: Image.Image) -> NDArray[np.uint8]:
-    try:
-        height, width, _, _ = simplejpeg.decode_jpeg_header(data)
-        if (height, width) != (image.height, image.width):
-            raise Unreadable("damaged: two sizes in the header")
-        return simplejpeg.decode_jpeg(data, colorspace="GRAY" if image.mode == "L" else "RGB")
-    except ValueError as error:
-        if not any(complaint in str(error) for complaint in _HARMLESS):
-            raise
-        image.load()  # which notices a cut file as well
-        return _to_pixels(image)
 
 
 def _to_pixels(image: Image.Image) -> NDArray[np.uint8]:
@@ -172,10 +223,21 @@ def _to_pixels(image: Image.Image) -> NDArray[np.uint8]:
 
 def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """Undo EXIF orientations 2 to 8 (CIPA DC-008, section 4.6.4): mirror, turn, or both."""
-    if orientation in (5, 6, 7, 8):
+    if orientation in _TURNED:
         pixels = pixels.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
     return pixels
+
+
+def _part_upright(part: Part, shape: tuple[int, ...], orientation: int) -> Part:
+    """Where the part of a stored picture is once its pixels are upright."""
+    (height, width), (bottom, right) = shape[:2], part[2:]
+    if orientation in _TURNED:
+        height, width, bottom, right = width, height, right, bottom
+    # The incomplete row or column comes last in the file and may have been turned to the front.
+    top = height - bottom if orientation in (3, 4, 7, 8) else 0.0
+    left = width - right if orientation in (2, 3, 6, 7) else 0.0
+    return Part(top, left, top + bottom, left + right)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from convsmith.data.decode import Header
 from convsmith.data.resample import Fit
 from convsmith.errors import DataError
 
@@ -40,20 +39,20 @@ def check_request(side: int | None, channels: int | None) -> None:
         raise DataError("channels must be 1 (grey) or 3 (colour)", received=channels)
 
 
-def choose_frame(headers: Sequence[Header], side: int | None, channels: int | None) -> Frame:
-    """Choose from the headers what was not asked for.
+def choose_frame(shapes: NDArray[np.integer], side: int | None, channels: int | None) -> Frame:
+    """Choose what was not asked for from the height, width and channels of all images (N, 3).
 
     The side is that of the images where all are the same square of at most 64 pixels, else their median
     shorter side rounded to a multiple of 4, at most 64. One channel if all are grey, else three. Letterbox if
     more than a tenth of the images is over twice as long as wide, else squash.
     """
-    sizes = np.array([(header.height, header.width) for header in headers], np.int64)
+    sizes = shapes[:, :2].astype(np.int64)
     shorter, longer = sizes.min(axis=1), sizes.max(axis=1)
     native = round(float(np.median(shorter)))
     if side is None:
         same_square = bool((sizes == sizes[0, 0]).all())
         side = native if same_square and native <= _DEFAULT_SIDE else min(max(4, 4 * round(native / 4)), _DEFAULT_SIDE)
     if channels is None:
-        channels = 1 if all(header.channels == 1 for header in headers) else 3
+        channels = 1 if (shapes[:, 2] == 1).all() else 3
     long = float(np.mean(longer > _LONG_ASPECT * shorter))
     return Frame(side, channels, "letterbox" if long > _LONG_SHARE else "squash", native)

@@ -15,7 +15,7 @@ from convsmith.errors import DataError
 SPLIT_NAMES: Final = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """One labelled image.
 
@@ -30,7 +30,7 @@ class Item:
     split: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """A file that was left out, and why."""
 

@@ -6,7 +6,7 @@ computed from integers alone, so every machine gets the same bits.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,29 +25,49 @@ float32 holds exactly: whatever the order of the sums, every runtime finds the s
 _CHUNK_ELEMENTS: Final = 1 << 22
 
 
-def resize(image: NDArray[np.uint8], side: int, fit: Fit) -> NDArray[np.uint8]:
-    """Bring one image (H, W, C) to (side, side, C) with Pillow's antialiased bilinear filter.
+class Part(NamedTuple):
+    """Where in an array of pixels a picture lies: edges in pixels, between two of them where they are not whole."""
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+
+
+def resize(image: NDArray[np.uint8], side: int, fit: Fit, part: Part | None = None) -> NDArray[np.uint8]:
+    """Bring one image (H, W, C), or a part of it, to (side, side, C) with Pillow's antialiased bilinear filter.
 
     ``squash`` scales both axes to ``side``; ``letterbox`` keeps the aspect ratio and fills the rest with
     mid grey, the image centred. ``reducing_gap=None`` keeps Pillow from shrinking in cheaper steps first.
     """
-    height, width = image.shape[:2]
-    if (height, width) == (side, side):
-        return image
-    if fit == "squash":
-        return _scale(image, side, side)
-    longest = max(height, width)
-    inner_height, inner_width = (max(1, round(size * side / longest)) for size in (height, width))
-    boxed = np.full((side, side, image.shape[2]), MID_GREY, np.uint8)
-    top, left = (side - inner_height) // 2, (side - inner_width) // 2
-    boxed[top : top + inner_height, left : left + inner_width] = _scale(image, inner_height, inner_width)
+    height, width, channels = image.shape
+    if part is None:
+        if height == width == side:
+            return image
+        part = Part(0, 0, height, width)
+    inner = inner_size(part.bottom - part.top, part.right - part.left, side, fit)
+    scaled = _scale(image, inner, part)
+    if inner == (side, side):
+        return scaled
+    boxed = np.full((side, side, channels), MID_GREY, np.uint8)
+    top, left = ((side - size) // 2 for size in inner)
+    boxed[top : top + inner[0], left : left + inner[1]] = scaled
     return boxed
 
 
-def _scale(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+def inner_size(height: float, width: float, side: int, fit: Fit) -> tuple[int, int]:
+    """Height and width that ``resize`` scales a picture to within its square."""
+    if fit == "squash":
+        return side, side
+    longest = max(height, width)
+    return max(1, round(height * side / longest)), max(1, round(width * side / longest))
+
+
+def _scale(image: NDArray[np.uint8], size: tuple[int, int], part: Part) -> NDArray[np.uint8]:
     picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
-    scaled = picture.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=None)
-    return np.asarray(scaled).reshape(height, width, image.shape[2])
+    box = (part.left, part.top, part.right, part.bottom)
+    scaled = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR, box=box, reducing_gap=None)
+    return np.asarray(scaled).reshape(*size, image.shape[2])
 
 
 def resample_matrix(source: int, target: int) -> NDArray[np.float32]:

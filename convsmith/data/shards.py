@@ -15,11 +15,12 @@ from typing import Any, Final
 
 from convsmith.data.folder import EXTENSIONS, scan
 from convsmith.data.listing import SPLIT_NAMES, Listing, Rejected, build_listing
-from convsmith.data.stored import ARCHIVE, Place, members
+from convsmith.data.stored import ARCHIVE, Place, contents
 
 _LABELS: Final = (".cls", ".json")
 _KEYS: Final = ("label", "class", "cls")
 _MOST_LABEL_BYTES: Final = 1 << 20
+_LONGEST_LABEL: Final = 1000
 
 Row = tuple[str, str, str | None]
 
@@ -65,7 +66,10 @@ def _split(name: str) -> str | None:
 def _samples(shard: str) -> Iterator[tuple[str, str] | Rejected]:
     """Member and label of every image of an archive, or what is wrong with it."""
     samples: dict[str, dict[str, str]] = {}
-    places = members(shard)
+    places, others = contents(shard)
+    for name, kind in others.items():
+        if os.path.splitext(name)[1].lower() in EXTENSIONS:
+            yield Rejected(name, f"{kind} within an archive is not read")
     for member in places:
         folder, name = os.path.split(member)
         stem, dot, extension = name.partition(".")
@@ -95,11 +99,15 @@ def _label(stream: Any, place: Place, kind: str) -> str:
     try:
         text = content.decode("utf-8-sig").strip()
         if kind == ".cls":
-            return text if text.isprintable() else ""
+            return _class(text)
         stored = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     if not isinstance(stored, Mapping):
         return ""
     label = next((stored[key] for key in _KEYS if key in stored), "")
-    return str(label).strip() if isinstance(label, str | int) and not isinstance(label, bool) else ""
+    return _class(str(label).strip()) if isinstance(label, str | int) and not isinstance(label, bool) else ""
+
+
+def _class(text: str) -> str:
+    return text if text.isprintable() and len(text) <= _LONGEST_LABEL else ""

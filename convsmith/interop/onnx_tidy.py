@@ -27,7 +27,7 @@ _TAKEN: Final = frozenset(
     register_forward_hook register_forward_pre_hook register_full_backward_hook register_full_backward_pre_hook
     register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module register_parameter
     register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule share_memory
-    state_dict to to_empty train training type xpu zero_grad
+    state_dict to to_empty train training type xpu use_kernels zero_grad
     """.split()
 )
 """Names that torch modules use themselves."""

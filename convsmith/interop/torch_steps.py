@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from convsmith.kernels import Activation, activation_of, depthwise, normalise, takes_depthwise, takes_map
 from convsmith.kernels.activation import NO_ACTIVATION
@@ -91,8 +92,23 @@ class Depthwise:
         return module(x)
 
 
+@dataclasses.dataclass(frozen=True)
+class Pointwise:
+    """A 1x1 convolution: with channels last in memory a product of two matrices, and faster taken for one."""
+
+    convolution: Child
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """As a linear layer where the map lies so."""
+        module = self.convolution.module
+        if not (isinstance(module, nn.Conv2d) and x.is_contiguous(memory_format=torch.channels_last)):
+            return module(x)
+        weight = module.weight.flatten(1)
+        return functional.linear(x.permute(0, 2, 3, 1), weight, module.bias).permute(0, 3, 1, 2)
+
+
 def merged(steps: Sequence[Step], outputs: Sequence[int]) -> list[Step]:
-    """The steps with every normalisation merged with what follows it, and depthwise convolutions by the kernels."""
+    """The steps with every normalisation merged with what follows it, and faster ways to run some convolutions."""
     readers: dict[int, list[Step]] = {}
     for step in steps:
         for slot in step.inputs:
@@ -112,6 +128,8 @@ def merged(steps: Sequence[Step], outputs: Sequence[int]) -> list[Step]:
         module = step.run.module
         if takes_depthwise(module):
             taken[step.output] = step._replace(run=Depthwise(step.run))
+        elif _is_pointwise(module):
+            taken[step.output] = step._replace(run=Pointwise(step.run))
         elif type(module) is nn.BatchNorm2d:
             parts, one = _from_norm(step, next_alone)
             taken[one.output] = one
@@ -141,6 +159,12 @@ def _from_norm(norm: Step, next_alone: Callable[[Step], Step | None]) -> tuple[l
     assert isinstance(norm.run, Child)
     run = Normalised(norm.run, add, follows, activation)  # pyright: ignore[reportArgumentType]
     return parts, Step(run, inputs, last.output, ())
+
+
+def _is_pointwise(module: nn.Module) -> bool:
+    if type(module) is not nn.Conv2d:
+        return False
+    return module.kernel_size == module.stride == (1, 1) and module.padding == (0, 0) and module.groups == 1
 
 
 def _adds(step: Step) -> bool:

@@ -103,7 +103,8 @@ def evaluate(run: str | Path, images: str | Path, *, show: Show = ignore) -> Eva
     pictures = open_images(images, side=preparation.side, channels=preparation.channels, progress=reading(show))
     labels = _labels_for(network.classes, pictures)
     judged_on, chosen = _chosen(folder, pictures)
-    scores = logits(network.module, preparation.resample(pictures.pixels[chosen]), preparation.normalisation, Setup())
+    pixels = pictures.rows(chosen, preparation.resolution)
+    scores = logits(network.module, pixels, preparation.normalisation, Setup())
     truth = labels[chosen]
     confused = confusion(scores, truth)
     correct = int(np.trace(confused))

@@ -1,7 +1,8 @@
 """The laboratory of a search: trains any candidate on the same images by the same recipe and judges it.
 
-This is what ``fit`` hands to the race, which itself knows no training. Images are resampled once per resolution; the
-weights of finals are kept, so that the network that is exported is one that was judged.
+This is what ``fit`` hands to the race, which itself knows no training. Images are resampled once per resolution, into
+a file where they are many (``Images.at``); the weights of finals are kept, so that the network that is exported is one
+that was judged.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from convsmith.data import Images, Normalisation, Split, resample
+from convsmith.data import Images, Normalisation, Pixels, Rows, Split
 from convsmith.data.augment import Policy
 from convsmith.design import Design, lower
 from convsmith.errors import TrainingError
@@ -33,9 +34,10 @@ from convsmith.training.events import EventLog
 from convsmith.training.initialise import initialise
 from convsmith.training.loop import train
 from convsmith.training.metrics import accuracy, log_loss
+from convsmith.training.probe import choose_setup
 from convsmith.training.progress import Progress
 from convsmith.training.recipe import Recipe
-from convsmith.training.setup import Setup, choose_setup
+from convsmith.training.setup import Setup
 
 _TIMED_STEPS = 4
 _RESOLUTIONS_KEPT = 3
@@ -58,7 +60,7 @@ class Lab:
         self._weights = weights
         self._events = events
         self._watch = watch
-        self._resampled: dict[int, NDArray[np.uint8]] = {}
+        self._resampled: dict[int, Pixels] = {}
         self._both = np.sort(np.concatenate([split.train, split.select]))
         self._normalisation = Normalisation.of(images, split.train)
         self.recipe = recipe
@@ -84,9 +86,8 @@ class Lab:
             last = now
 
         budget = Budget(images=self.recipe.batch * (_TIMED_STEPS + 1))
-        train(
-            module, data, recipe=self._recipe(candidate.design), budget=budget, seed=0, setup=self.setup, progress=tick
-        )
+        recipe = self._recipe(candidate.design)
+        train(module, data, recipe=recipe, budget=budget, seed=0, setup=self.setup, progress=tick, rollbacks=0)
         return statistics.median(times[1:]) / self.recipe.batch
 
     def train(self, work: Work) -> Outcome:
@@ -106,6 +107,7 @@ class Lab:
                 setup=self.setup,
                 events=self._events,
                 progress=self._watch,
+                rollbacks=0,  # a network that diverges by the recipe of all has failed
             )
         except TrainingError as error:
             seconds = time.perf_counter() - start
@@ -122,7 +124,7 @@ class Lab:
 
     def scores(self, module: nn.Module, design: Design, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """Logits of the images at ``indices``."""
-        pixels = self._pixels(design.input[1])[indices]
+        pixels = Rows(self._pixels(design.input[1]), indices)
         return logits(module, pixels, self._normalisation, self.setup)
 
     def network(self, candidate: Candidate, seed: int) -> TrainedNetwork:
@@ -147,13 +149,13 @@ class Lab:
         return dataclasses.replace(self.recipe, policy=policy)
 
     def _training_set(self, design: Design, indices: NDArray[np.int64]) -> TrainingSet:
-        pixels = self._pixels(design.input[1])[indices]
+        pixels = Rows(self._pixels(design.input[1]), indices)
         return TrainingSet(pixels, self._images.labels[indices], self._normalisation, len(self._images.classes))
 
-    def _pixels(self, resolution: int) -> NDArray[np.uint8]:
+    def _pixels(self, resolution: int) -> Pixels:
         """All images at a resolution; the last few resolutions are kept."""
         found = self._resampled.pop(resolution, None)
-        self._resampled[resolution] = resample(self._images.pixels, resolution) if found is None else found
+        self._resampled[resolution] = self._images.at(resolution) if found is None else found
         while len(self._resampled) > _RESOLUTIONS_KEPT:
             del self._resampled[next(iter(self._resampled))]
         return self._resampled[resolution]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convsmith.data import Images, Normalisation, convert_channels, read_image, resample, resample_matrix, resize
+from convsmith.data import Images, Normalisation, read_square, resample, resample_matrix
 from convsmith.data.resample import Fit
 from convsmith.interop.onnx_file import Preprocess
 
@@ -44,7 +44,7 @@ class Preparation:
         Raises:
             Unreadable: If the file is damaged or no picture.
         """
-        return resize(convert_channels(read_image(path), self.channels), self.side, self.fit)
+        return read_square(path, self.side, self.channels, self.fit)
 
     def resample(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Pixels (N, side, side, C) at the network's resolution."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from convsmith.data import Images, Split
 from convsmith.training.metrics import calibration, confusion, log_loss
+from convsmith.training.progress import Incident
 
 SCHEMA = "convsmith/report/1"
 
@@ -43,3 +45,11 @@ def quality_report(scores: NDArray[np.float32], labels: NDArray[np.int64]) -> di
 def confusion_report(scores: NDArray[np.float32], labels: NDArray[np.int64], classes: Sequence[str]) -> dict[str, Any]:
     """What one network takes for what, on the test images."""
     return {"confusion": {"classes": list(classes), "matrix": confusion(scores, labels).tolist()}}
+
+
+def incidents_report(incidents: Sequence[Incident]) -> dict[str, Any]:
+    """What went wrong in a training and was mended, as values and as notes that a reader meets."""
+    return {
+        "incidents": [dataclasses.asdict(incident) for incident in incidents],
+        "notes": [incident.sentence for incident in incidents],
+    }

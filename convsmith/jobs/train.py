@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from torch import nn
 
 from convsmith.analysis import cost
 from convsmith.data import Images, Normalisation, Split, open_images, split_images
@@ -17,28 +20,31 @@ from convsmith.design import Design, lower, read_design, write_design
 from convsmith.errors import DataError, RunError, TrainingError
 from convsmith.files import write_text
 from convsmith.interop.torch_module import build
+from convsmith.ir import Graph
 from convsmith.jobs.finish import PARITY_IMAGES, finish_run
 from convsmith.jobs.preparation import Preparation
 from convsmith.jobs.references import read_reference
-from convsmith.jobs.report_parts import SCHEMA, confusion_report, data_report, quality_report
+from convsmith.jobs.report_parts import SCHEMA, confusion_report, data_report, incidents_report, quality_report
 from convsmith.jobs.run_folder import RunFolder, TrainedNetwork
 from convsmith.jobs.step import Show, Tell, ignore, reading, training
 from convsmith.quantities import format_percent
 from convsmith.search.candidate import design_key
 from convsmith.training.batches import TrainingSet
 from convsmith.training.budget import Budget
+from convsmith.training.distributed import Group, joined
 from convsmith.training.evaluate import EvaluationSet, logits, recalibrate_batchnorm
 from convsmith.training.events import EventLog, read_events
 from convsmith.training.initialise import initialise
 from convsmith.training.loop import train as train_module
 from convsmith.training.metrics import wilson
+from convsmith.training.probe import choose_setup
 from convsmith.training.progress import Trained
 from convsmith.training.recipe import Recipe
-from convsmith.training.setup import Setup, choose_setup
+from convsmith.training.setup import Setup
 
 DEFAULT_EPOCHS: Final = 20.0
 
-_SETUP_KEYS: Final = ("dtype", "channels_last", "threads", "batch_forward")
+_SETUP_KEYS: Final = tuple(field.name for field in dataclasses.fields(Setup) if field.name != "measured")
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,8 @@ def train(
     """Train a network and judge it on images it has never seen.
 
     The images are decoded at the design's own resolution and split into train, select and test; the select images are
-    only watched, the test images are looked at once, at the end.
+    only watched, the test images are looked at once, at the end. Started by ``torchrun``, its processes train together,
+    and only the first of them tells anything and writes the run folder; see ``docs/scale_out.md``.
 
     Args:
         design: A design file, ``zoo:NAME``, a run folder or a design.
@@ -85,7 +92,7 @@ def train(
 
     Raises:
         ConvsmithError: If design, images, folder or options cannot be used or do not fit each other.
-        KeyboardInterrupt: After Ctrl-C, with a checkpoint to resume from.
+        KeyboardInterrupt: After Ctrl-C or, as ``Terminated``, SIGTERM, with a checkpoint to resume from.
     """
     started = time.monotonic()
     design = design if isinstance(design, Design) else read_reference(design)
@@ -93,48 +100,63 @@ def train(
     if seed < 0:
         raise TrainingError("the seed must not be negative", received=seed)
     graph = lower(design)
-    RunFolder.check(out, resume=resume, source=images)
-    pictures = open_images(images, side=_side(design), progress=reading(show))
-    _check_fit(design, pictures)
-    split = split_images(pictures, seed=seed)
-    recipe = recipe or Recipe(policy=Policy.for_images(pictures.side, pictures.channels))
-    folder = RunFolder.create(out, resume=resume, source=images)
-    kept = _setup_of(folder) if resume else None
-    _keep_design(folder, design)
-    tell(f"{len(split.train):,} images to learn from, {len(split.select):,} to watch, {len(split.test):,} to judge by")
-    setup = kept or choose_setup(lambda: build(graph), design.input, recipe.batch)
+    with joined() as group:
+        if group.is_first:
+            RunFolder.check(out, resume=resume, source=images)
+        else:
+            tell, show = ignore, ignore
+        pictures = group.in_turn(lambda: open_images(images, side=_side(design), progress=reading(show)))
+        _check_fit(design, pictures)
+        split = split_images(pictures, seed=seed)
+        recipe = recipe or Recipe(policy=Policy.for_images(pictures.side, pictures.channels))
+        folder, chosen = RunFolder(Path(out)), None
+        if group.is_first:
+            folder = RunFolder.create(out, resume=resume, source=images)
+            _keep_design(folder, design)
+        learn, watch, judge = (pictures.rows(rows) for rows in (split.train, split.select, split.test))
+        tell(f"{len(learn):,} images to learn from, {len(watch):,} to watch, {len(judge):,} to judge by")
+        if group.is_first:
+            chosen = (_setup_of(folder) if resume else None) or _choose_setup(graph, design, recipe, group)
+        setup = group.setup(chosen)
 
-    normalisation = Normalisation.of(pictures, split.train)
-    data = TrainingSet(pictures.pixels[split.train], pictures.labels[split.train], normalisation, len(pictures.classes))
-    with EventLog(folder.events) as events:
-        done = train_module(
-            initialise(build(graph), seed),
-            data,
-            recipe=recipe,
-            budget=budget,
-            seed=seed,
-            setup=setup,
-            events=events,
-            checkpoints=folder.checkpoints,
-            resume=resume,
-            select=EvaluationSet(pictures.pixels[split.select], pictures.labels[split.select]),
-            progress=training(show),
-        )
-        recalibrate_batchnorm(done.module, data, setup)
-        scores = logits(done.module, pictures.pixels[split.test], normalisation, setup)
-        judged = _judged(scores, pictures, split)
-        events.write("judged", sync=True, **judged["accuracy"], design=design_key(design))
-    preparation = Preparation.of(pictures, pictures.side, normalisation)
-    network = TrainedNetwork(design, graph, done.module, pictures.classes, preparation)
-    report = {
-        **_described(network, judged["accuracy"], minutes),
-        **judged,
-        **data_report(pictures, split, str(images)),
-        **_made(done, recipe, setup, budget, seed),
-    }
-    tell("exporting and checking the exported file")
-    sample = pictures.pixels[split.test[:PARITY_IMAGES]]
-    return TrainRun(folder.path, finish_run(folder, network, report, sample, started=started))
+        normalisation = Normalisation.of(pictures, split.train)
+        data = TrainingSet(learn, pictures.labels[split.train], normalisation, len(pictures.classes))
+        with EventLog(folder.events) if group.is_first else contextlib.nullcontext() as events:
+            done = train_module(
+                initialise(build(graph), seed),
+                data,
+                recipe=recipe,
+                budget=budget,
+                seed=seed,
+                setup=setup,
+                events=events,
+                checkpoints=folder.checkpoints,
+                resume=resume,
+                select=EvaluationSet(watch, pictures.labels[split.select]),
+                progress=training(show),
+                tell=tell,
+                group=group,
+            )
+            if events is None:
+                return TrainRun(folder.path, group.share(None))
+            recalibrate_batchnorm(done.module, data, setup)
+            scores = logits(done.module, judge, normalisation, setup)
+            judged = _judged(scores, pictures, split)
+            events.write("judged", sync=True, **judged["accuracy"], design=design_key(design))
+        preparation = Preparation.of(pictures, pictures.side, normalisation)
+        network = TrainedNetwork(design, graph, done.module, pictures.classes, preparation)
+        report = {
+            **_described(network, judged["accuracy"], minutes),
+            **judged,
+            **data_report(pictures, split, str(images)),
+            **_made(done, recipe, setup, budget, seed, group),
+            **incidents_report(done.incidents),
+        }
+        tell("exporting and checking the exported file")
+        sample = pictures.pixels[split.test[:PARITY_IMAGES]]
+        report = finish_run(folder, network, report, sample, started=started)
+        group.share(report)
+    return TrainRun(folder.path, report)
 
 
 def _budget(epochs: float | None, minutes: float | None) -> Budget:
@@ -178,11 +200,19 @@ def _keep_design(folder: RunFolder, design: Design) -> None:
     write_text(folder.design, write_design(design))
 
 
+def _choose_setup(graph: Graph, design: Design, recipe: Recipe, group: Group) -> Setup:
+    """The fastest setup here for the part of a batch that a process has; many processes do without the kernels."""
+    if group.is_alone:
+        return choose_setup(lambda: build(graph), design.input, recipe.batch)
+    part = max(2, recipe.batch // group.world)
+    return choose_setup(lambda: nn.Sequential(build(graph)), design.input, part)
+
+
 def _setup_of(folder: RunFolder) -> Setup | None:
     """The setup that an interrupted training ran with: only the same one gives the same bits."""
     events = read_events(folder.events) if folder.events.is_file() else []
     trainings = [event["setup"] for event in events if event["event"] == "train"]
-    return Setup(**{key: trainings[-1][key] for key in _SETUP_KEYS}) if trainings else None
+    return Setup(**{key: trainings[-1][key] for key in _SETUP_KEYS if key in trainings[-1]}) if trainings else None
 
 
 def _judged(scores: Any, images: Images, split: Split) -> dict[str, Any]:
@@ -221,13 +251,13 @@ def _described(network: TrainedNetwork, accuracy: dict[str, Any], minutes: float
         "ties": [],
         "rules": {},
         "candidates": [],
-        "notes": [],
     }
 
 
-def _made(done: Trained, recipe: Recipe, setup: Setup, budget: Budget, seed: int) -> dict[str, Any]:
+def _made(done: Trained, recipe: Recipe, setup: Setup, budget: Budget, seed: int, group: Group) -> dict[str, Any]:
     """The part of the report that says how the network came about."""
     seen = {"images": done.images_seen, "steps": done.steps, "images_per_second": done.images_per_second}
+    seen |= {"processes": group.world}
     return {
         "recipe": recipe.to_dict(),
         "plan": {**budget.to_dict(), **seen, **{key: getattr(setup, key) for key in _SETUP_KEYS}},

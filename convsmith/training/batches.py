@@ -2,24 +2,22 @@
 
 The number of images seen so far fixes the epoch, the place in its order and the augmentation of every sample. That is
 why a resumed run continues exactly: there is no loader, worker or generator whose state could be lost. A batch runs on
-into the next epoch, so every batch is full and every image is counted.
+into the next epoch, so every batch is full and every image is counted. Images are read where they lie, on disk too.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-import psutil
 import torch
 from numpy.typing import NDArray
 
-from convsmith.data.augment import Normalisation, Policy, augment, epoch_order
+from convsmith.data.augment import Draws, Normalisation, Policy, augment, epoch_order, mix, soft_labels
+from convsmith.data.rows import Pixels, announce, take
 from convsmith.errors import DataError
-
-_MEMORY_SHARE: Final = 0.25  # of the free memory that the decoded images may take
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,7 +25,7 @@ class TrainingSet:
     """Labelled images to train on.
 
     Attributes:
-        pixels: uint8, (N, H, W, C); may be a memory map.
+        pixels: uint8, (N, H, W, C); may be a memory map or a view of chosen images, and is never read as a whole.
         labels: Integers in [0, classes), (N,).
         normalisation: Maps pixel values 0..255 to what the network sees.
         classes: Number of classes, at least 2.
@@ -36,7 +34,7 @@ class TrainingSet:
         DataError: If shapes, types or labels do not fit.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     labels: NDArray[np.int64]
     normalisation: Normalisation
     classes: int
@@ -58,7 +56,7 @@ class TrainingSet:
         return hashlib.sha256(text).hexdigest()[:12]
 
 
-def check_images(pixels: NDArray[Any], labels: NDArray[Any]) -> None:
+def check_images(pixels: Pixels, labels: NDArray[Any]) -> None:
     """Raise a ``DataError`` unless pixels are uint8 (N, H, W, C) with one integer label each."""
     if pixels.dtype != np.uint8 or pixels.ndim != 4:
         received = (str(pixels.dtype), pixels.shape)
@@ -73,6 +71,19 @@ def as_nchw(pixels: NDArray[np.uint8]) -> torch.Tensor:
     return torch.from_numpy(np.array(pixels.transpose(0, 3, 1, 2), order="C"))
 
 
+def class_weights(labels: NDArray[np.int64], classes: int, balance: float) -> torch.Tensor:
+    """How much an image of each class counts, float32 (classes,); one on average over the images.
+
+    Args:
+        labels: In [0, classes), (N,).
+        classes: Number of classes.
+        balance: 0 for each image alike, 1 for each class alike, between for a power of its frequency.
+    """
+    counts = np.bincount(labels, minlength=classes)
+    weights = np.maximum(counts, 1) ** -balance
+    return torch.from_numpy(weights * counts.sum() / (weights @ counts)).float()
+
+
 class Batches:
     """Gives the batch at any position of the endless stream of epochs.
 
@@ -84,36 +95,63 @@ class Batches:
 
     def __init__(self, data: TrainingSet, policy: Policy | None, seed: int) -> None:
         self._data = data
-        self._policy = policy
+        self._policy = policy or Policy()
         self._seed = seed
         self._labels = torch.from_numpy(np.array(data.labels, dtype=np.int64))
-        fits = data.pixels.nbytes < _MEMORY_SHARE * psutil.virtual_memory().available
-        self._images = as_nchw(data.pixels) if fits else None
         self._epoch = -1
-        self._order = torch.empty(0, dtype=torch.int64)
+        self._order = np.empty(0, np.int64)
 
-    def at(self, position: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """``size`` samples after the first ``position``: float32 (size, C, H, W), normalised, and their labels."""
+    def at(self, position: int, size: int, stride: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """``size`` samples after the first ``position``: images and targets, as ``cross_entropy`` takes them.
+
+        Images are float32 (size, C, H, W), normalised, with the channels last in memory. Targets are the labels, int64
+        (size,), or where the policy mixes images their shares, float32 (size, classes). The next samples wanted are
+        ``stride`` further on, or these many if nothing is given.
+        """
+        following = position + (stride or size)
         images: list[torch.Tensor] = []
-        labels: list[torch.Tensor] = []
+        targets: list[torch.Tensor] = []
         while size:
             epoch, offset = divmod(position, len(self._labels))
-            ids = self._ids(epoch)[offset : offset + size]
-            images.append(self._augmented(ids, epoch))
-            labels.append(self._labels[ids])
-            position += len(ids)
-            size -= len(ids)
-        joined = images[0] if len(images) == 1 else torch.cat(images)
-        return self._data.normalisation.apply(joined), torch.cat(labels)
+            count = min(size, len(self._labels) - offset)
+            part = self._mixed(epoch, offset, count) if self._policy.mixes else self._plain(epoch, offset, count)
+            images.append(part[0])
+            targets.append(part[1])
+            position += count
+            size -= count
+        self._announce(following, sum(map(len, targets)))
+        return (images[0], targets[0]) if len(images) == 1 else (torch.cat(images), torch.cat(targets))
 
-    def _ids(self, epoch: int) -> torch.Tensor:
+    def _announce(self, position: int, size: int) -> None:
+        """Let the disk read the next batch while this one is learnt from, as far as the epoch goes."""
+        epoch, offset = divmod(position, len(self._labels))
+        if epoch == self._epoch:
+            announce(self._data.pixels, self._order[offset : offset + size])
+
+    def _plain(self, epoch: int, offset: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        ids = self._ids(epoch)[offset : offset + count]
+        return self._augmented(ids, epoch), self._labels[ids]
+
+    def _mixed(self, epoch: int, offset: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The partner of a sample is the next one in the epoch's order; see ``convsmith.data.augment.mix``."""
+        ids = self._ids(epoch).take(np.arange(offset, offset + count + 1), mode="wrap")
+        single, labels = self._augmented(ids, epoch), self._labels[ids]
+        draws = Draws(ids[:-1], self._seed, epoch)
+        images, share = mix(single[:-1], single[1:], draws, self._policy)
+        return images, soft_labels(labels[:-1], labels[1:], share, self._data.classes)
+
+    def _ids(self, epoch: int) -> NDArray[np.int64]:
         if epoch != self._epoch:
             self._epoch = epoch
-            self._order = torch.from_numpy(epoch_order(len(self._labels), self._seed, epoch))
+            self._order = epoch_order(len(self._labels), self._seed, epoch)
         return self._order
 
-    def _augmented(self, ids: torch.Tensor, epoch: int) -> torch.Tensor:
-        pixels = as_nchw(self._data.pixels[ids.numpy()]) if self._images is None else self._images[ids]
-        if self._policy is None:
-            return pixels.float()
-        return augment(pixels, ids, seed=self._seed, epoch=epoch, policy=self._policy)
+    def _augmented(self, ids: NDArray[np.int64], epoch: int) -> torch.Tensor:
+        return augment(
+            take(self._data.pixels, ids),
+            ids,
+            seed=self._seed,
+            epoch=epoch,
+            policy=self._policy,
+            normalisation=self._data.normalisation,
+        )

@@ -1,117 +1,169 @@
-"""Everything a training needs to go on, in one file that is whole or is not there.
+"""Everything a training needs to go on, in one folder that is whole or is not there.
 
-A checkpoint is a safetensors file with JSON in its header: no pickle, so opening one runs no code. Its SHA-256 covers
-tensors and JSON, so a damaged file is told from a good one, and the one before it is kept for that case.
+A checkpoint holds ``state.safetensors`` (the tensors), ``good.safetensors`` (those of the state that a rollback would
+go back to), ``state.json`` (everything that is no tensor) and ``manifest.json`` with sizes and hashes. There is no
+pickle, so opening one runs no code; a damaged one is told from a good one, and the one before it is kept for that case.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import hashlib
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 
 from convsmith.errors import RunError
-from convsmith.files import write_atomically
+from convsmith.files import is_whole, remove_folder, remove_unfinished, write_folder
 
 KEPT: Final = 2
-_TENSOR_FIELDS: Final = ("model", "average", "optimizer")
-_PATTERN: Final = "step-*.safetensors"
+_NAME: Final = re.compile(r"step-(\d{9,})(?:-r(\d+))?")
+_STATE: Final = "state.safetensors"
+_GOOD: Final = "good.safetensors"
+_PLAIN: Final = "state.json"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class State:
+    """What steps change.
+
+    Attributes:
+        tensors: By ``"<part>/<name>"``; the parts are ``model``, ``average`` and ``optimizer``.
+        figures: Steps, images, losses and what else a step changes, as JSON values.
+    """
+
+    tensors: dict[str, torch.Tensor]
+    figures: dict[str, Any]
+
+    def part(self, name: str) -> dict[str, torch.Tensor]:
+        """The tensors of a part, by their names within it."""
+        start = f"{name}/"
+        return {key.removeprefix(start): tensor for key, tensor in self.tensors.items() if key.startswith(start)}
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps done."""
+        return self.figures["steps"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """The state between two steps.
+    """A training between two steps.
 
-    The place in the epoch is not stored: it is ``images`` modulo the number of training images.
+    The place in the epoch is not stored: it is the images seen, modulo the number of training images.
 
     Attributes:
-        model: ``state_dict`` of the module.
-        average: Averaged ``state_dict``; empty where the recipe does not average.
-        optimizer: Slots by ``"<slot>:<parameter name>"``.
+        state: The state itself.
+        good: The state that a rollback goes back to, where there is one.
         identity: What a resumed run must share: recipe digest, seed, budget, data digest.
-        steps: Optimizer steps done.
-        images: Images seen.
-        seconds: Wall-clock time spent.
-        curve: Losses and history, as JSON values.
+        conditions: What a resumed run must share to be exact.
+        course: What no rollback undoes: seconds, incidents, curve.
+        best: Whether the selection set was judged at this very step, better than ever before.
     """
 
-    model: dict[str, torch.Tensor]
-    average: dict[str, torch.Tensor]
-    optimizer: dict[str, torch.Tensor]
+    state: State
+    good: State | None
     identity: dict[str, Any]
-    steps: int
-    images: int
-    seconds: float
-    curve: dict[str, Any]
+    conditions: dict[str, Any]
+    course: dict[str, Any]
+    best: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of the folder; what comes after a rollback is newer than what came before."""
+        rollbacks = self.course["rollbacks"]
+        return f"step-{self.state.steps:09d}" + (f"-r{rollbacks}" if rollbacks else "")
 
 
-def save(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write a checkpoint into ``folder``, keep the one before, and drop older ones.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Found:
+    """The newest checkpoint that is whole, and the names of newer ones that are not."""
+
+    checkpoint: Checkpoint
+    damaged: tuple[str, ...]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write a checkpoint into ``folder``; keep the one before and the best, and drop the others.
 
     Raises:
         RunError: If it cannot be written; the checkpoints already there stay.
     """
-    tensors = {
-        f"{field}/{name}": tensor.detach().clone(memory_format=torch.contiguous_format)
-        for field in _TENSOR_FIELDS
-        for name, tensor in getattr(checkpoint, field).items()
-    }
-    plain = {
-        f.name: getattr(checkpoint, f.name) for f in dataclasses.fields(checkpoint) if f.name not in _TENSOR_FIELDS
-    }
-    state = json.dumps(plain, allow_nan=False)
-    metadata = {"state": state, "sha256": _digest(state, tensors)}
-    path = folder / f"step-{checkpoint.steps:09d}.safetensors"
-    write_atomically(path, lambda target: save_file(tensors, target, metadata))
-    for old in [*_newest_first(folder)[KEPT:], *folder.glob(f".{_PATTERN}.*.part")]:
-        old.unlink(missing_ok=True)
+    path = write_folder(folder / checkpoint.name, _files(checkpoint))
+    paths = _newest_first(folder)
+    best = [one for one in paths if _read_plain(one).get("best")]
+    for old in paths[KEPT:]:
+        if old not in best[:1]:
+            with contextlib.suppress(OSError):
+                remove_folder(old)
     return path
 
 
-def load_latest(folder: Path) -> Checkpoint | None:
+def load_latest(folder: Path) -> Found | None:
     """The newest checkpoint that is whole, or ``None`` where there is none at all.
 
     Raises:
-        RunError: If there are checkpoints and all of them are damaged.
+        RunError: If there are checkpoints and all of them are damaged, or of an older form.
     """
-    paths = _newest_first(folder)
-    for path in paths:
+    remove_unfinished(folder)
+    damaged: list[str] = []
+    for path in _newest_first(folder):
         try:
-            return _load(path)
+            if is_whole(path):
+                return Found(_load(path), tuple(damaged))
         except (SafetensorError, OSError, ValueError, KeyError, TypeError):
-            continue
-    if paths:
+            pass
+        damaged.append(path.name)
+    if damaged:
         raise RunError("every checkpoint is damaged", where=str(folder), remedy="start the run again in a new folder")
+    if any(folder.glob("step-*.safetensors")):
+        rule, remedy = "the checkpoints are of an older convsmith", "start the run again in a new folder"
+        raise RunError(rule, where=str(folder), remedy=remedy)
     return None
 
 
+def _files(checkpoint: Checkpoint) -> Iterator[tuple[str, bytes]]:
+    yield _STATE, _serialized(checkpoint.state)
+    if checkpoint.good is not None:
+        yield _GOOD, _serialized(checkpoint.good)
+    plain = {
+        "state": checkpoint.state.figures,
+        "good": checkpoint.good.figures if checkpoint.good is not None else None,
+        **{key: getattr(checkpoint, key) for key in ("identity", "conditions", "course", "best")},
+    }
+    yield _PLAIN, json.dumps(plain, allow_nan=False).encode()
+
+
+def _serialized(state: State) -> bytes:
+    copies = {key: tensor.clone(memory_format=torch.contiguous_format) for key, tensor in state.tensors.items()}
+    return save(copies)
+
+
 def _load(path: Path) -> Checkpoint:
-    fields: dict[str, dict[str, torch.Tensor]] = {field: {} for field in _TENSOR_FIELDS}
-    with safe_open(path, framework="pt") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}
-        metadata = file.metadata()
-    if metadata["sha256"] != _digest(metadata["state"], tensors):
-        raise ValueError("damaged")
-    for key, tensor in tensors.items():
-        field, _, name = key.partition("/")
-        fields[field][name] = tensor
-    return Checkpoint(**fields, **json.loads(metadata["state"]))
+    plain = _read_plain(path)
+    state = State(load_file(path / _STATE), plain.pop("state"))
+    figures = plain.pop("good")
+    good = State(load_file(path / _GOOD), figures) if figures is not None else None
+    return Checkpoint(state, good, **plain)
+
+
+def _read_plain(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads((path / _PLAIN).read_bytes())
+    except (OSError, ValueError):
+        return {}
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    return sorted(folder.glob(_PATTERN), reverse=True)
+    found = [(match, path) for path in folder.glob("step-*") if (match := _NAME.fullmatch(path.name))]
+    return [path for _, path in sorted(found, key=lambda one: _order(one[0]), reverse=True)]
 
 
-def _digest(state: str, tensors: dict[str, torch.Tensor]) -> str:
-    digest = hashlib.sha256(state.encode())
-    for key in sorted(tensors):
-        tensor = tensors[key]
-        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+def _order(name: re.Match[str]) -> tuple[int, int]:
+    return int(name[2] or 0), int(name[1])

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from convsmith.data.augment import Normalisation
+from convsmith.data.rows import Pixels
 from convsmith.training.batches import Batches, TrainingSet, as_nchw, check_images
 from convsmith.training.setup import Setup
 
@@ -25,7 +26,7 @@ class EvaluationSet:
         DataError: If shapes or types do not fit.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     labels: NDArray[np.int64]
 
     def __post_init__(self) -> None:
@@ -34,7 +35,7 @@ class EvaluationSet:
 
 def logits(
     module: nn.Module,
-    pixels: NDArray[np.uint8],
+    pixels: Pixels,
     normalisation: Normalisation,
     setup: Setup,
     flip_tta: bool = False,

@@ -6,6 +6,7 @@ Plain values, so that a terminal, a page and a test can show or check the same n
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 from torch import nn
 
@@ -43,6 +44,29 @@ class Point:
 
 
 @dataclasses.dataclass(frozen=True)
+class Incident:
+    """Something that went wrong in a training, and was mended.
+
+    Attributes:
+        kind: What was done: ``"rollback"`` to an earlier state with half the learning rate, or ``"smaller_parts"`` of
+            a batch after memory had not sufficed.
+        step: The step that went wrong, counted from 1.
+        cause: What went wrong, as a sentence.
+        remedy: What was done, as a sentence.
+    """
+
+    kind: Literal["rollback", "smaller_parts"]
+    step: int
+    cause: str
+    remedy: str
+
+    @property
+    def sentence(self) -> str:
+        """All of it in one line."""
+        return f"Step {self.step:,}: {self.cause}; {self.remedy}."
+
+
+@dataclasses.dataclass(frozen=True)
 class Trained:
     """A finished training.
 
@@ -55,6 +79,7 @@ class Trained:
         loss: Training loss at the end, smoothed over about twenty steps, label smoothing included.
         accuracy: Accuracy on the selection set at the end, where one was given.
         history: The training curve.
+        incidents: What went wrong and was mended, oldest first.
     """
 
     module: nn.Module
@@ -65,3 +90,4 @@ class Trained:
     loss: float
     accuracy: float | None
     history: tuple[Point, ...]
+    incidents: tuple[Incident, ...] = ()

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from convsmith.data.augment import Policy
 from convsmith.errors import TrainingError
 
-OPTIMIZERS: Final = ("sgd", "adamw")
+OPTIMIZERS: Final = ("sgd", "adamw", "muon")
 SCHEDULES: Final = ("one-cycle", "cosine")
 
 # Mirroring is off because it turns some images (digits, letters, signs) into another class; whoever knows the images
@@ -28,8 +28,9 @@ class Recipe:
     """A training recipe; the defaults suit short runs of small CNNs from scratch on small images.
 
     Attributes:
-        optimizer: ``"sgd"`` (Nesterov) or ``"adamw"`` (``momentum`` is its first beta).
+        optimizer: ``"sgd"`` (Nesterov), ``"adamw"`` (``momentum`` is its first beta) or ``"muon"`` (see ``muon``).
         learning_rate: Peak of the schedule.
+        bias_rate: Learning rate of the norms' biases, as a multiple of the others'.
         momentum: Share of the last update that is kept, in [0, 1).
         weight_decay: Applied to weights of two or more dimensions only, never to norms and biases.
         label_smoothing: In [0, 1).
@@ -38,14 +39,17 @@ class Recipe:
         batch: Images per step, at least 2 because of batch norm.
         ema: Half-life of the weight average as a share of the run, in [0, 0.5]; 0 switches it off.
         clip_norm: Largest gradient norm; 0 switches clipping off.
+        whiten: Whether the first layer starts as a whitening of patches (see ``whitening``).
+        balance: How far rare classes weigh more, from 0 (each image alike) to 1 (each class alike).
         policy: Augmentation of the training images, or ``None``.
 
     Raises:
         TrainingError: If a value is outside its range; the message holds the key and the value.
     """
 
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "adamw", "muon"] = "sgd"
     learning_rate: float = 0.3
+    bias_rate: float = 1.0
     momentum: float = 0.9
     weight_decay: float = 5e-4
     label_smoothing: float = 0.1
@@ -54,6 +58,8 @@ class Recipe:
     batch: int = 64
     ema: float = 0.02
     clip_norm: float = 1.0
+    whiten: bool = False
+    balance: float = 0.0
     policy: Policy | None = SMALL_IMAGES
 
     def __post_init__(self) -> None:
@@ -67,6 +73,8 @@ class Recipe:
         self._check_range("batch", "a whole number of at least 2", lambda x: isinstance(x, int) and x >= 2)
         self._check_range("ema", "at least 0 and at most 0.5", lambda x: 0 <= x <= 0.5)
         self._check_range("clip_norm", "at least 0", lambda x: x >= 0)
+        self._check_range("bias_rate", "above 0", lambda x: x > 0)
+        self._check_range("balance", "at least 0 and at most 1", lambda x: 0 <= x <= 1)
         if self.policy is not None and not isinstance(self.policy, Policy):
             raise TrainingError("policy must be a Policy or None", received=self.policy, where="recipe.policy")
 

@@ -65,7 +65,8 @@ def test_a_terminal_without_unicode_is_no_error(tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_says_how_to_go_on_and_going_on_works(tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_and_sigterm_say_how_to_go_on_and_going_on_works(number, code, tmp_path):
     (tmp_path / "x.toml").write_text(DESIGN)
     arguments = ("train", "x.toml", "digits", "--epochs", "6")
     program = start(*arguments, cwd=tmp_path)
@@ -73,12 +74,13 @@ def test_ctrl_c_says_how_to_go_on_and_going_on_works(tmp_path):
     events = tmp_path / "run" / "events.ndjson"
     while not (events.is_file() and "point" in events.read_text()):
         assert program.poll() is None
-    program.send_signal(signal.SIGINT)
+    program.send_signal(number)
     output, errors = program.communicate()
-    assert (program.returncode, output) == (130, "")
+    assert (program.returncode, output) == (code, "")
     assert errors.splitlines()[-1] == "convsmith: stopped; go on by the same command with --resume"
     assert "Traceback" not in errors
     done = subprocess.run([*PROGRAM, *arguments, "--resume"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ", exactly\n" in done.stderr
     assert "% of 359 test images" in done.stdout
 
 

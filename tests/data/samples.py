@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from sklearn.datasets import load_sample_images
 
 
 def noise(seed: int, *shape: int) -> NDArray[np.uint8]:
@@ -49,3 +50,19 @@ def png_of_claimed_size(width: int, height: int) -> bytes:
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def photograph(number: int, height: int, width: int) -> Image.Image:
+    """A part of one of scikit-learn's photographs, enlarged or reduced, with the noise of a camera."""
+    random = np.random.default_rng(number)
+    source = Image.fromarray(load_sample_images().images[number % 2])
+    share = random.uniform(0.6, 1.0) * min(source.width / width, source.height / height)
+    box = (0, source.height - share * height, share * width, source.height)
+    pixels = np.asarray(source.resize((width, height), Image.Resampling.BICUBIC, box=box))
+    return Image.fromarray((pixels + random.normal(0, 3, pixels.shape)).clip(0, 255).astype(np.uint8))
+
+
+def with_orientation(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif

@@ -1,135 +1,112 @@
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import ndimage, stats
 
-from convsmith.data.augment import Policy, augment
-from convsmith.data.chance import Purpose, epoch_order, uniform
+from convsmith.data.augment import RANDAUGMENT, Normalisation, Policy, augment
+from convsmith.data.chance import Purpose
 from convsmith.errors import DataError
+from tests.data.augmenting import EPOCH, IDS, PIXELS, SEED, augmented, drawn
 from tests.data.samples import noise
 
-EVERYTHING = Policy(flip=True, translate=3, cutout=5, brightness=0.4, rotate=25.0)
-IDS = torch.arange(100, 140)
-PIXELS = noise(1, 40, 3, 12, 12)
-BATCH = torch.from_numpy(PIXELS)
+NORMALISATION = Normalisation((120.0, 110.5, 99.0), (61.0, 62.5, 63.0))
+COPIED = Policy(flip=True, translate=3, cutout=5, brightness=0.4)
+RESAMPLED = Policy(
+    flip=True, translate=3, cutout=5, brightness=0.4, rotate=25.0, crop=0.2, shear=10.0, scale=0.3,
+    contrast=0.5, saturation=0.7, hue=40.0,
+)  # fmt: skip
+OPERATED = Policy(flip=True, translate=3, operations=RANDAUGMENT, draws=3)
 
 
-def drawn(purpose: Purpose, *, seed: int = 7, epoch: int = 2) -> np.ndarray:
-    return uniform(IDS.numpy(), seed=seed, epoch=epoch, purpose=purpose)
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
-def augmented(policy: Policy, epoch: int = 2) -> np.ndarray:
-    return augment(BATCH, IDS, seed=7, epoch=epoch, policy=policy).numpy()
-
-
-def splitmix(state: int) -> int:
-    """The finaliser of SplitMix64 in plain integers."""
-    word = 2**64 - 1
-    state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 & word
-    state = (state ^ (state >> 27)) * 0x94D049BB133111EB & word
-    return state ^ (state >> 31)
-
-
-@given(st.integers(0, 2**63 - 1), st.integers(-(2**40), 2**70), st.integers(0, 2**31), st.sampled_from(Purpose))
-def test_draws_are_splitmix_of_what_they_are_for(sample: int, seed: int, epoch: int, purpose: Purpose) -> None:
-    word, gamma = 2**64 - 1, 0x9E3779B97F4A7C15
-    key = 0
-    for part in (seed, epoch, purpose):
-        key = splitmix((key + part + gamma) & word)
-    expected = splitmix((splitmix((key + sample * gamma) & word) + gamma) & word)
-    assert uniform(np.array([sample]), seed=seed, epoch=epoch, purpose=purpose)[0] == (expected >> 11) / 2**53
-
-
-def test_draws_are_uniform_and_purposes_epochs_and_samples_unrelated() -> None:
-    ids = np.arange(20_000)
-    columns = [
-        uniform(ids, seed=seed, epoch=epoch, purpose=purpose)
-        for seed in (0, 1)
-        for epoch in (0, 1)
-        for purpose in (Purpose.SHIFT_X, Purpose.SHIFT_Y)
-    ]
-    for column in columns:
-        assert stats.kstest(column, "uniform").pvalue > 1e-4
-        assert abs(np.corrcoef(column[:-1], column[1:])[0, 1]) < 0.03
-    correlations = np.corrcoef(columns)
-    assert np.abs(correlations - np.eye(len(columns))).max() < 0.03
-
-
-@given(st.integers(0, 300), st.integers(0, 2**40), st.integers(0, 1000))
-def test_epoch_order_is_a_permutation_that_returns(count: int, seed: int, epoch: int) -> None:
-    order = epoch_order(count, seed, epoch)
-    assert order.dtype == np.int64
-    np.testing.assert_array_equal(np.sort(order), np.arange(count))
-    np.testing.assert_array_equal(order, epoch_order(count, seed, epoch))
-
-
-def test_epoch_order_moves_with_seed_and_epoch_and_favours_no_place() -> None:
-    orders = np.array([epoch_order(10, seed, epoch) for seed in range(60) for epoch in range(60)])
-    assert len(np.unique(orders, axis=0)) > 3500
-    counts = np.bincount(orders[:, 0], minlength=10)
-    assert stats.chisquare(counts).pvalue > 1e-4
-
-
-@settings(deadline=None, max_examples=30)
-@given(st.permutations(range(40)), st.integers(1, 39), st.integers(0, 5))
-def test_a_sample_is_augmented_alike_in_any_batch_and_order(order: list[int], cut: int, epoch: int) -> None:
-    whole = augment(BATCH, IDS, seed=7, epoch=epoch, policy=EVERYTHING)
+@pytest.mark.parametrize("channels", [3, 1])
+@pytest.mark.parametrize("policy", [COPIED, RESAMPLED, OPERATED], ids=["copied", "resampled", "operated"])
+@settings(deadline=None, max_examples=60)
+@given(order=st.permutations(range(40)), cut=st.integers(1, 39), epoch=st.integers(0, 5))
+def test_a_sample_gets_the_same_bits_in_any_batch_and_order(
+    policy: Policy, channels: int, order: list[int], cut: int, epoch: int
+) -> None:
+    pixels = PIXELS[..., :channels]
+    whole = augmented(policy, pixels, epoch=epoch)
     for chosen in (order[:cut], order[cut:]):
-        part = augment(BATCH[chosen], IDS[chosen], seed=7, epoch=epoch, policy=EVERYTHING)
-        assert torch.equal(part, whole[chosen])
+        np.testing.assert_array_equal(augmented(policy, pixels[chosen], IDS[chosen], epoch=epoch), whole[chosen])
 
 
-def test_nothing_to_do_gives_the_pixels_as_float() -> None:
-    result = augment(BATCH, IDS, seed=0, epoch=0, policy=Policy())
+@pytest.mark.parametrize("policy", [COPIED, RESAMPLED, OPERATED], ids=["copied", "resampled", "operated"])
+def test_threads_change_no_bit(policy: Policy) -> None:
+    pixels, ids = noise(3, 64, 48, 48, 3), np.arange(64)
+    results: list[np.ndarray] = []
+    for threads in (1, 2, 5):
+        torch.set_num_threads(threads)
+        results.append(augmented(policy, pixels, ids))
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
+def test_large_batches_which_are_done_in_parts_get_the_same_bits() -> None:
+    pixels, ids = noise(4, 3, 760, 800, 3), np.arange(3)
+    images = augment(pixels, ids, seed=SEED, epoch=EPOCH, policy=RESAMPLED)
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    for index in range(3):
+        alone = augment(pixels[index : index + 1], ids[index : index + 1], seed=SEED, epoch=EPOCH, policy=RESAMPLED)
+        assert torch.equal(alone[0], images[index])
+
+
+@pytest.mark.parametrize("policy", [COPIED, RESAMPLED, OPERATED], ids=["copied", "resampled", "operated"])
+def test_seed_epoch_and_sample_each_change_what_happens(policy: Policy) -> None:
+    pixels = np.repeat(PIXELS[:1], 40, axis=0)  # the same image, so only chance can tell the results apart
+    first = augment(pixels, IDS, seed=0, epoch=0, policy=policy)
+    for other in (
+        augment(pixels, IDS, seed=1, epoch=0, policy=policy),
+        augment(pixels, IDS, seed=0, epoch=2, policy=policy),
+        augment(pixels, IDS + 40, seed=0, epoch=0, policy=policy),
+    ):
+        changed = (first != other).flatten(1).any(1)
+        assert changed.sum() > 20
+
+
+def test_nothing_to_do_gives_the_pixels_as_float_with_the_channels_last() -> None:
+    result = augment(PIXELS, IDS, seed=0, epoch=0, policy=Policy())
     assert result.dtype == torch.float32
-    np.testing.assert_array_equal(result.numpy(), PIXELS)
+    assert result.is_contiguous(memory_format=torch.channels_last)
+    np.testing.assert_array_equal(result.numpy(), PIXELS.transpose(0, 3, 1, 2))
 
 
-def test_flip_mirrors_half_and_alternates_with_the_epoch() -> None:
-    mirrored = drawn(Purpose.FLIP, epoch=0) < 0.5
-    assert 10 < mirrored.sum() < 30
-    for epoch in range(4):
-        for image, pixels, flip in zip(
-            augmented(Policy(flip=True), epoch), PIXELS, mirrored ^ (epoch % 2 == 1), strict=True
-        ):
-            np.testing.assert_array_equal(image, pixels[..., ::-1] if flip else pixels)
+@pytest.mark.parametrize("policy", [Policy(), COPIED, RESAMPLED, OPERATED])
+def test_the_stored_pixels_are_only_read(policy: Policy) -> None:
+    pixels = PIXELS.copy()
+    pixels.flags.writeable = False
+    augmented(policy, pixels)
+    np.testing.assert_array_equal(pixels, PIXELS)
 
 
-@pytest.mark.parametrize("flip", [False, True])
-def test_translate_crops_from_the_reflected_image(flip: bool) -> None:
-    reach = 3
-    down, right = (np.floor(drawn(purpose) * 7).astype(int) - 3 for purpose in (Purpose.SHIFT_Y, Purpose.SHIFT_X))
-    assert set(down) == set(right) == set(range(-3, 4))
-    mirrored = (drawn(Purpose.FLIP, epoch=0) < 0.5) & flip
-    for index, image in enumerate(augmented(Policy(flip=flip, translate=reach))):
-        source = PIXELS[index, :, :, ::-1] if mirrored[index] else PIXELS[index]
-        padded = np.pad(source, ((0, 0), (reach, reach), (reach, reach)), mode="reflect")
-        top, left = reach - down[index], reach - right[index]
-        np.testing.assert_array_equal(image, padded[:, top : top + 12, left : left + 12])
+def test_pixels_may_lie_in_memory_in_any_order() -> None:
+    turned = PIXELS.transpose(3, 0, 1, 2).copy().transpose(1, 2, 3, 0)
+    np.testing.assert_array_equal(augmented(RESAMPLED, turned), augmented(RESAMPLED))
 
 
-def test_rotate_is_a_bilinear_turn_around_the_centre() -> None:
-    angles = np.deg2rad((2 * drawn(Purpose.ROTATE) - 1) * 40)
-    centre = 5.5
-    y, x = np.mgrid[:12, :12] - centre
-    for index, image in enumerate(augmented(Policy(rotate=40))):
-        cosine, sine = np.cos(angles[index]), np.sin(angles[index])
-        places = np.stack([sine * x + cosine * y, cosine * x - sine * y]) + centre
-        for channel in range(3):
-            oracle = ndimage.map_coordinates(PIXELS[index, channel].astype(float), places, order=1, mode="mirror")
-            np.testing.assert_allclose(image[channel], oracle, atol=0.01)
-
-
-def test_brightness_scales_and_clips() -> None:
-    factors = 1 + (2 * drawn(Purpose.BRIGHTNESS) - 1) * 0.5
-    assert factors.min() < 0.6
-    assert factors.max() > 1.4
-    for image, pixels, factor in zip(augmented(Policy(brightness=0.5)), PIXELS, factors, strict=True):
-        np.testing.assert_allclose(image, np.clip(pixels * factor, 0, 255), rtol=1e-5)
+@pytest.mark.parametrize("channels", [3, 1])
+def test_normalisation_is_the_last_but_for_cutout_which_stays_mid_grey(channels: int) -> None:
+    pixels = PIXELS[..., :channels]
+    mean, std = NORMALISATION.mean[:channels], NORMALISATION.std[:channels]
+    images = augment(
+        pixels, IDS, seed=SEED, epoch=EPOCH, policy=RESAMPLED, normalisation=Normalisation(mean, std)
+    ).numpy()
+    assert images.dtype == np.float32
+    expected = (augmented(RESAMPLED, pixels) - mean) / std  # where cutout has put 128
+    np.testing.assert_allclose(images.transpose(0, 2, 3, 1), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("side", [1, 4, 5, 30])
@@ -138,17 +115,22 @@ def test_cutout_is_a_grey_square_around_a_drawn_pixel(side: int) -> None:
     for index, image in enumerate(augmented(Policy(cutout=side))):
         oracle = PIXELS[index].astype(np.float32)
         top, left = rows[index] - side // 2, columns[index] - side // 2
-        oracle[:, max(top, 0) : top + side, max(left, 0) : left + side] = 128
+        oracle[max(top, 0) : top + side, max(left, 0) : left + side] = 128
         np.testing.assert_array_equal(image, oracle)
 
 
 def test_images_need_not_be_square() -> None:
-    policy = Policy(flip=True, translate=2, cutout=3, brightness=0.1, rotate=5)
-    batch = torch.from_numpy(noise(2, 4, 1, 5, 9))
-    assert augment(batch, torch.arange(4), seed=0, epoch=0, policy=policy).shape == batch.shape
-    single = torch.from_numpy(noise(2, 4, 1, 1, 1))
-    turned = augment(single, torch.arange(4), seed=0, epoch=0, policy=Policy(flip=True, rotate=30))
-    assert torch.equal(turned, single.float())
+    batch = noise(2, 4, 5, 9, 1)
+    for policy in (COPIED, RESAMPLED, OPERATED):
+        assert augmented(policy, batch, range(4)).shape == (4, 5, 9, 1)
+    single = noise(2, 4, 1, 1, 1)
+    turned = augmented(Policy(flip=True, rotate=30, operations=("rotate", "sharpness")), single, range(4))
+    np.testing.assert_array_equal(turned, single)
+
+
+def test_a_batch_may_be_empty() -> None:
+    for policy in (COPIED, RESAMPLED, OPERATED):
+        assert augmented(policy, PIXELS[:0], IDS[:0]).shape == (0, 12, 12, 3)
 
 
 def test_defaults_never_mirror_grey_images() -> None:
@@ -157,10 +139,35 @@ def test_defaults_never_mirror_grey_images() -> None:
     assert Policy.for_images(4, 3).translate == 0
 
 
-def test_impossible_policies_are_refused() -> None:
-    with pytest.raises(DataError, match="translate must be below"):
-        augment(BATCH, IDS, seed=0, epoch=0, policy=Policy(translate=12))
-    with pytest.raises(DataError, match="rotate must not be negative"):
-        Policy(rotate=-1)
-    with pytest.raises(DataError, match="brightness must be below 1"):
-        Policy(brightness=1.5)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rotate": -1}, "rotate must be from 0 to 180 degrees"),
+        ({"brightness": 1.5}, "brightness must be at least 0 and below 1"),
+        ({"translate": 1.5}, "translate must be a whole number"),
+        ({"cutout": -2}, "cutout must be at least 0"),
+        ({"crop": 1.2}, "crop must be from 0 to 1"),
+        ({"crop_aspect": 0.75}, "crop_aspect must be at least 1"),
+        ({"shear": 90}, "shear must be at least 0 and below 90 degrees"),
+        ({"magnitude": 11}, "magnitude must be from 0 to 10"),
+        ({"mixup": float("nan")}, "mixup must be at least 0"),
+        ({"flip": "yes"}, "flip must be true or false"),
+        ({"operations": "rotate"}, "operations must be names"),
+        ({"operations": ("posterise",)}, "did you mean 'posterize'"),
+    ],
+)
+def test_impossible_policies_are_refused_by_name_and_value(change: dict[str, object], message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        Policy(**change)  # type: ignore[arg-type]
+    assert f"policy.{next(iter(change))}" in str(caught.value)
+
+
+def test_a_shift_beyond_the_image_is_refused() -> None:
+    with pytest.raises(DataError, match="translate must be below the side of the images, which is 12"):
+        augmented(Policy(translate=12))
+
+
+def test_a_policy_survives_json_and_names_what_it_is() -> None:
+    values = dataclasses.asdict(OPERATED)
+    assert Policy(**{**values, "operations": list(values["operations"])}) == OPERATED
+    assert hash(OPERATED) == hash(dataclasses.replace(OPERATED))

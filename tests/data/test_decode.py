@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from convsmith.data import Unreadable, convert_channels, decode, read_image
-from convsmith.data.decode import MAX_BYTES, read_header
-from tests.data.samples import encode, noise, png_of_claimed_size, save
+from convsmith.data.decode import MAX_BYTES, read_content, read_header
+from tests.data.samples import encode, noise, png_of_claimed_size, save, with_orientation
 
 SMOOTH = np.asarray(Image.fromarray(noise(0, 4, 6, 3)).resize((48, 32), Image.Resampling.BICUBIC))
 TURNS = {
@@ -25,12 +25,6 @@ TURNS = {
     7: lambda a: np.fliplr(np.rot90(a, 1)),
     8: lambda a: np.rot90(a, 1),
 }
-
-
-def with_orientation(orientation: int) -> Image.Exif:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    return exif
 
 
 @pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF", "GIF"])
@@ -187,7 +181,7 @@ def test_every_truncation_that_costs_pixels_is_noticed(form: str, options: dict[
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_what_is_no_image_is_refused_with_a_reason(tmp_path: Path, content: bytes, reason: str) -> None:
     path = save(tmp_path / "image.jpg", content)
-    for attempt in (lambda: decode(content), lambda: read_image(path), lambda: read_header(path)):
+    for attempt in (lambda: decode(content), lambda: read_image(path), lambda: read_header(read_content(path))):
         with pytest.raises(Unreadable, match=reason) as caught:
             attempt()
         assert len(caught.value.reason.splitlines()) == 1

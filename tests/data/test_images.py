@@ -41,7 +41,7 @@ def test_pixels_are_the_decoded_and_resized_files_in_listing_order(tmp_path: Pat
 def test_second_opening_reads_no_image_and_gives_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     two_classes(tmp_path)
     first = open_images(tmp_path)
-    monkeypatch.setattr("convsmith.data.build.read_image", None)
+    monkeypatch.setattr("convsmith.data.build.square", None)
     second = open_images(tmp_path)
     np.testing.assert_array_equal(first.pixels, second.pixels)
     assert first.digest == second.digest
@@ -219,7 +219,7 @@ def test_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, cache: Path, m
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("convsmith.data.build.os.fsync", full)
+    monkeypatch.setattr("convsmith.data.pixel_file.os.fsync", full)
     with pytest.raises(RunError, match=r"No space left on device.*free some space"):
         open_images(tmp_path)
     assert list(cache.iterdir()) == []

@@ -131,7 +131,11 @@ def test_links_in_an_archive_lead_nowhere(tmp_path: Path) -> None:
         tar.addfile(label, io.BytesIO(b"a"))
     listing = list_images(path)
     assert len(listing.items) == 2
-    assert [entry.reason for entry in listing.rejected] == ["a label without an image"]
+    assert [(entry.path, entry.reason) for entry in listing.rejected] == [
+        ("x.tar/7.png", "a link within an archive is not read"),
+        ("x.tar/8.png", "a link within an archive is not read"),
+        ("x.tar/7.cls", "a label without an image"),
+    ]
 
 
 @pytest.mark.parametrize("harm", ["compressed", "cut", "text"])

@@ -1,6 +1,7 @@
 """One network trained, judged, used and exported, for real on the embedded digits."""
 
 import hashlib
+import html
 import json
 import shutil
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 from scipy.special import softmax
 from sklearn.datasets import load_digits
 
+from convsmith import kernels
 from convsmith.cli.main import run
 from convsmith.data import open_images, split_images
 from convsmith.deploy.parity import Parity
@@ -23,6 +25,7 @@ from convsmith.jobs.evaluate import evaluate
 from convsmith.jobs.predict import predict
 from convsmith.jobs.run_folder import RunFolder
 from convsmith.jobs.train import train
+from convsmith.training.events import read_events
 from convsmith.training.setup import Setup
 
 
@@ -141,12 +144,58 @@ def test_a_stopped_training_goes_on_and_ends_with_the_same_bits(trained, design,
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == (trained.folder / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_bits_are_the_same_with_compiled_kernels_and_several_threads(dtype, design, tmp_path, monkeypatch):
+    setup = Setup(threads=2, dtype=dtype, kernels=kernels.available())
+    monkeypatch.setattr("convsmith.jobs.train.choose_setup", lambda *_, **__: setup)
+    train(design, "digits", out=tmp_path / "whole", epochs=2)
+    with pytest.raises(KeyboardInterrupt):
+        train(design, "digits", out=tmp_path / "run", epochs=2, show=stopped_at(0.4))
+    lines = []
+    train(design, "digits", out=tmp_path / "run", epochs=2, resume=True, tell=lines.append)
+    assert any("going on from step 15, exactly" in line for line in lines)
+    first, second = (tmp_path / name / "model.safetensors" for name in ("whole", "run"))
+    assert first.read_bytes() == second.read_bytes()
+
+
 def test_going_on_takes_the_setup_that_the_training_began_with(design, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         train(design, "digits", out=tmp_path / "run", epochs=2, show=stopped_at(0.4))
     monkeypatch.setattr("convsmith.jobs.train.choose_setup", lambda *_, **__: pytest.fail("measured again"))
     done = train(design, "digits", out=tmp_path / "run", epochs=2, resume=True)
     assert done.report["plan"]["threads"] == 1
+
+
+def test_what_went_wrong_and_was_mended_is_told_and_in_the_report(design, tmp_path, monkeypatch):
+    limits = iter([None] * 9 + [1.0])
+    monkeypatch.setattr("convsmith.training.guard.Guard.spike", lambda *_: next(limits, None))
+    lines = []
+    run = train(design, "digits", out=tmp_path / "run", epochs=1, tell=lines.append)
+    (incident,) = run.report["incidents"]
+    assert (incident["kind"], incident["step"]) == ("rollback", 10)
+    (event,) = [e for e in read_events(tmp_path / "run" / "events.ndjson") if e["event"] == "rollback"]
+    assert event["cause"] == incident["cause"]
+    assert incident["cause"].startswith("the loss jumped from about")
+    (note,) = run.report["notes"]
+    assert note.startswith(f"Step 10: {incident['cause']}; went on from step 0 with 0.5 of")
+    assert html.escape(note) in (tmp_path / "run" / "report.html").read_text()
+    assert f"warning: {note}" in lines
+
+
+def test_a_training_without_incidents_says_so(trained):
+    assert trained.report["incidents"] == trained.report["notes"] == []
+
+
+def test_going_on_elsewhere_is_close_and_says_what_differs(design, tmp_path, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        train(design, "digits", out=tmp_path / "run", epochs=1, show=stopped_at(0.4))
+    monkeypatch.setattr("convsmith.training.conditions.processor_name", lambda: "another one")
+    lines = []
+    train(design, "digits", out=tmp_path / "run", epochs=1, resume=True, tell=lines.append)
+    (line,) = [line for line in lines if "going on" in line]
+    assert "close, not exact: processor was" in line
+    assert "and is 'another one'" in line
 
 
 @pytest.mark.parametrize(

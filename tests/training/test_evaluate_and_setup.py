@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from pathlib import Path
 
@@ -13,9 +12,8 @@ from training_toy import NORMALISATION, SETUP, blobs, network, training_set
 
 from convsmith.errors import TrainingError
 from convsmith.processor import _quotas, available_threads
-from convsmith.training import setup as machine
 from convsmith.training.evaluate import logits, recalibrate_batchnorm
-from convsmith.training.setup import Setup, choose_setup
+from convsmith.training.setup import Setup
 
 
 def normalised(pixels: np.ndarray) -> torch.Tensor:
@@ -58,31 +56,6 @@ def test_a_setup_that_cannot_be_is_refused(key: str) -> None:
         Setup(**{key: 0})
     with pytest.raises(TrainingError, match=r"setup\.dtype.*float16"):
         Setup(dtype="float16")  # type: ignore[arg-type]
-
-
-def test_the_fastest_measured_setup_is_chosen_and_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "available_threads", lambda: 1)
-    torch.manual_seed(3)
-    state, threads = torch.get_rng_state(), torch.get_num_threads()
-    chosen = choose_setup(network, (3, 12, 12), 16, seconds=0.05)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert torch.get_num_threads() == threads
-    assert chosen.threads == 1
-    fastest = min(chosen.measured, key=lambda row: row.seconds)
-    assert (chosen.dtype, chosen.channels_last) == (fastest.dtype, fastest.channels_last)
-    assert {row.channels_last for row in chosen.measured} == {True, False}
-    assert json.loads(json.dumps(chosen.to_dict()))["measured"][0]["seconds"] == fastest.seconds
-
-
-@pytest.mark.parametrize("computes", [True, False])
-def test_bfloat16_is_a_candidate_only_where_the_processor_computes_in_it(
-    computes: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(machine, "available_threads", lambda: 1)
-    monkeypatch.setattr(machine, "computes_bfloat16", lambda: computes)
-    chosen = choose_setup(network, (3, 12, 12), 4, seconds=0.0)
-    assert ("bfloat16" in {row.dtype for row in chosen.measured}) is computes
-    assert len(chosen.measured) == (4 if computes else 2)
 
 
 def test_the_least_quota_of_the_control_groups_binds(tmp_path: Path) -> None:

@@ -1,33 +1,22 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
-import sys
-from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-import training_toy
-from training_toy import POLICY, SETUP, network, run
+from training_toy import POLICY, SETUP, Crash, assert_same, blobs, logged, network, run, stop_after, told
 
+from convsmith.data.augment import Policy
 from convsmith.errors import RunError, TrainingError
 from convsmith.training.budget import Budget
 from convsmith.training.checkpoint import load_latest
-from convsmith.training.progress import Progress, Trained
-from convsmith.training.recipe import Recipe
-
-
-def stop_after(steps: int) -> Callable[[Progress], None]:
-    calls: list[Progress] = []
-
-    def stop(progress: Progress) -> None:
-        calls.append(progress)
-        if len(calls) == steps:
-            raise KeyboardInterrupt
-
-    return stop
+from convsmith.training.conditions import conditions
+from convsmith.training.evaluate import EvaluationSet
+from convsmith.training.events import read_events
+from convsmith.training.recipe import OPTIMIZERS, Recipe
+from convsmith.training.schedule import learning_rate
 
 
 def interrupted(folder: Path, steps: int, **arguments: Any) -> None:
@@ -35,33 +24,100 @@ def interrupted(folder: Path, steps: int, **arguments: Any) -> None:
         run(checkpoints=folder, progress=stop_after(steps), **arguments)
 
 
-def assert_same(a: Trained, b: Trained) -> None:
-    mine, theirs = a.module.state_dict(), b.module.state_dict()
-    assert mine.keys() == theirs.keys()
-    assert [name for name in mine if not torch.equal(mine[name], theirs[name])] == []
-    assert (a.images_seen, a.steps, a.loss, a.history) == (b.images_seen, b.steps, b.loss, b.history)
+SELECT = EvaluationSet(*blobs(40, seed=99))
+MIXED = Policy(translate=1, mixup=0.4, cutmix=1.0)
+RATES = {"sgd": 0.3, "adamw": 0.01}
 
 
-RECIPES = {
-    "sgd": Recipe(batch=16, policy=POLICY, ema=0.1),
-    "adamw": Recipe(batch=16, policy=POLICY, ema=0.1, optimizer="adamw", learning_rate=0.01),
-    "plain": Recipe(batch=16, policy=None, ema=0.0, momentum=0.0, clip_norm=0.0),
-}
-
-
-@pytest.mark.parametrize("layout", [False, True], ids=["contiguous", "channels_last"])
-@pytest.mark.parametrize("budget", [Budget(images=640), Budget(epochs=3.1)], ids=["images", "epochs"])
-@pytest.mark.parametrize("name", list(RECIPES))
+@pytest.mark.parametrize("policy", [POLICY, MIXED, None], ids=["augmented", "mixed", "plain"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("ema", [0.1, 0.0], ids=["averaged", "not averaged"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_resumed_run_is_bit_for_bit_the_run_that_was_not_stopped(
-    name: str, budget: Budget, layout: bool, tmp_path: Path
+    optimizer: Any, ema: float, dtype: Any, policy: Policy | None, tmp_path: Path
 ) -> None:
-    setup = dataclasses.replace(SETUP, channels_last=layout)
-    arguments: dict[str, Any] = {"recipe": RECIPES[name], "budget": budget, "setup": setup}
-    straight = run(**arguments)
-    interrupted(tmp_path, 17, **arguments)  # 272 images: within the second epoch, between two updates of the average
-    interrupted(tmp_path, 9, **arguments, resume=True, module=network(seed=8))
-    resumed = run(**arguments, checkpoints=tmp_path, resume=True, module=network(seed=9))
+    recipe = Recipe(batch=16, policy=policy, ema=ema, optimizer=optimizer, learning_rate=RATES.get(optimizer, 0.05))
+    arguments: dict[str, Any] = {
+        "recipe": recipe, "budget": Budget(images=330), "select": SELECT,
+        "setup": dataclasses.replace(SETUP, dtype=dtype),
+    }  # fmt: skip
+    (tmp_path / "whole").mkdir()
+    straight = logged(tmp_path / "whole", **arguments)
+    for steps, how in ((1, Crash), (4, KeyboardInterrupt), (6, Crash)):  # the first before there is any checkpoint
+        with pytest.raises(how):
+            logged(tmp_path, **arguments, progress=stop_after(steps, how), checkpoint_seconds=0.0, resume=True)
+    resumed = logged(tmp_path, **arguments, resume=True, module=network(seed=9))
     assert_same(straight, resumed)
+    assert told(tmp_path) == told(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_a_resumed_run_is_exact_at_every_step(channels_last: bool, tmp_path: Path) -> None:
+    """Also where no checkpoint was written at all, in both layouts, and over the ends of epochs."""
+    arguments: dict[str, Any] = {
+        "budget": Budget(epochs=1.8), "select": SELECT,
+        "setup": dataclasses.replace(SETUP, channels_last=channels_last),
+    }  # fmt: skip
+    (tmp_path / "whole").mkdir()
+    straight = logged(tmp_path / "whole", **arguments)
+    assert straight.steps == 23
+    for step in range(1, straight.steps + 1):
+        folder = tmp_path / str(step)
+        folder.mkdir()
+        with pytest.raises(Crash):
+            logged(folder, **arguments, progress=stop_after(step, Crash), checkpoint_seconds=0.0)
+        module = network(seed=step if step > 1 else 0)  # the first crash comes before the first checkpoint
+        assert_same(straight, logged(folder, **arguments, resume=True, module=module))
+        assert told(folder) == told(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"torch": "1.0"}, "close, not exact: torch was '1.0' and is"),
+        ({"processor": "6502"}, "close, not exact: processor was '6502'"),
+        ({"instruction sets": "avx " * 50}, "close, not exact: instruction sets are others"),
+        ({}, "going on from step 5, exactly"),
+    ],
+)
+def test_what_makes_a_resumed_run_inexact_is_named_and_does_not_stop_it(
+    changes: dict[str, str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("convsmith.training.learner.conditions", lambda setup: conditions(setup) | changes)
+        with pytest.raises(KeyboardInterrupt):
+            logged(tmp_path, progress=stop_after(5))
+    lines: list[str] = []
+    logged(tmp_path, resume=True, tell=lines.append)
+    assert len(lines) == 1
+    assert expected in lines[0]
+    (event,) = [event for event in read_events(tmp_path / "events.ndjson") if event["event"] == "resumed"]
+    assert (event["exact"], list(event["differs"])) == (not changes, list(changes))
+    assert (event["step"], event["file"]) == (5, "step-000000005")
+
+
+def test_another_number_of_threads_makes_a_resumed_run_inexact(tmp_path: Path) -> None:
+    interrupted(tmp_path, 5)
+    lines: list[str] = []
+    run(checkpoints=tmp_path, resume=True, setup=dataclasses.replace(SETUP, threads=2), tell=lines.append)
+    assert "close, not exact: setup threads was 1 and is 2" in lines[0]
+
+
+def test_a_budget_in_seconds_is_exact_only_up_to_the_clock(tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {"budget": Budget(seconds=1.5)}
+    with pytest.raises(KeyboardInterrupt):
+        logged(tmp_path, **arguments, progress=stop_after(3))
+    lines: list[str] = []
+    trained = logged(tmp_path, **arguments, resume=True, tell=lines.append)
+    assert lines == ["going on from step 3, exactly but for the clock, which the budget is in"]
+    (event,) = [event for event in read_events(tmp_path / "events.ndjson") if event["event"] == "resumed"]
+    assert not event["exact"]
+    recipe = Recipe(batch=16, policy=POLICY)
+    shares = [point.fraction for point in trained.history]
+    assert shares == sorted(shares)
+    for before, point in pairwise(trained.history):  # on the schedule all along: the rate of the step before the point
+        low, high = sorted(0.3 * learning_rate(share, recipe) for share in (before.fraction, point.fraction))
+        assert low <= point.learning_rate <= high or before.fraction < recipe.warmup < point.fraction
 
 
 @pytest.mark.slow
@@ -81,41 +137,29 @@ def test_a_finished_run_resumes_to_its_result(tmp_path: Path) -> None:
     assert_same(first, run(checkpoints=tmp_path, resume=True, module=network(seed=9)))
 
 
-def test_a_killed_process_resumes_to_the_same_weights(tmp_path: Path) -> None:
-    child = subprocess.Popen([sys.executable, training_toy.__file__, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    while int(child.stdout.readline()) < 40 * 16:
-        pass
-    child.kill()
-    child.communicate()
-    assert child.returncode == -9
-    saved = load_latest(tmp_path)
-    assert saved is not None
-    assert 39 <= saved.steps < 100
-    assert_same(run(), run(checkpoints=tmp_path, resume=True, module=network(seed=9)))
-    assert not list(tmp_path.glob("*.part"))
-    assert len(list(tmp_path.iterdir())) == 2
-
-
-@pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
-def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(damage: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", ["state.safetensors", "state.json", "manifest.json"])
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "gone"])
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(damage: str, file: str, tmp_path: Path) -> None:
     budget = Budget(images=320)
     interrupted(tmp_path, 5, budget=budget, checkpoint_seconds=0.0)
     older, newest = sorted(tmp_path.iterdir())
-    content = bytearray(newest.read_bytes())
+    path = newest / file
+    content = bytearray(path.read_bytes())
     if damage == "flip":
         content[-5] ^= 1
-    newest.write_bytes({"cut": content[:-200], "flip": content, "empty": b""}[damage])
-    saved = load_latest(tmp_path)
-    assert saved is not None
-    assert older.name == f"step-{saved.steps:09d}.safetensors"
+    path.write_bytes({"cut": content[:-20], "flip": content}.get(damage, b""))
+    if damage == "gone":
+        path.unlink()
+    found = load_latest(tmp_path)
+    assert found is not None
+    assert (found.checkpoint.name, found.damaged) == (older.name, (newest.name,))
     assert_same(run(budget=budget), run(budget=budget, checkpoints=tmp_path, resume=True, module=network(seed=9)))
 
 
 def test_checkpoints_that_are_all_damaged_are_not_passed_over_in_silence(tmp_path: Path) -> None:
     interrupted(tmp_path, 5)
     for path in tmp_path.iterdir():
-        path.write_bytes(b"")
+        (path / "state.safetensors").write_bytes(b"")
     with pytest.raises(RunError, match="every checkpoint is damaged"):
         run(checkpoints=tmp_path, resume=True)
 

@@ -1,17 +1,19 @@
-"""A task learnt in a second: is the bright blob in the upper left or the lower right? Run as a script: train on it."""
+"""A task learnt in a second: is the bright blob in the upper left or the lower right?"""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from convsmith.data.augment import Normalisation, Policy
 from convsmith.training.batches import TrainingSet
 from convsmith.training.budget import Budget
+from convsmith.training.events import EventLog, read_events, without_undone
 from convsmith.training.initialise import initialise
 from convsmith.training.loop import train
 from convsmith.training.progress import Progress, Trained
@@ -65,10 +67,42 @@ def run(**changes: Any) -> Trained:
     return train(changes.pop("module", None) or network(), training_set(), **(arguments | changes))
 
 
-def tell(progress: Progress) -> None:
-    sys.stdout.write(f"{progress.images}\n")
-    sys.stdout.flush()
+class Crash(Exception):
+    """Ends a training as a kill does: nothing is saved on the way out."""
 
 
-if __name__ == "__main__":
-    run(checkpoints=Path(sys.argv[1]), checkpoint_seconds=0.0, progress=tell)
+def stop_after(steps: int, error: type[BaseException] = KeyboardInterrupt) -> Callable[[Progress], None]:
+    """Progress that ends a training after so many steps of this process."""
+    calls: list[Progress] = []
+
+    def stop(progress: Progress) -> None:
+        calls.append(progress)
+        if len(calls) == steps:
+            raise error
+
+    return stop
+
+
+def assert_same(a: Trained, b: Trained) -> None:
+    """To the last bit, but for the clock."""
+    mine, theirs = a.module.state_dict(), b.module.state_dict()
+    assert mine.keys() == theirs.keys()
+    assert [name for name in mine if not torch.equal(mine[name], theirs[name])] == []
+    assert (a.images_seen, a.steps, a.loss, a.history) == (b.images_seen, b.steps, b.loss, b.history)
+    assert a.incidents == b.incidents
+
+
+def logged(folder: Path, **changes: Any) -> Trained:
+    """Train the toy with checkpoints and log in ``folder``."""
+    with EventLog(folder / "events.ndjson") as log:
+        return run(**({"events": log, "checkpoints": folder / "checkpoints"} | changes))
+
+
+def told(folder: Path) -> list[dict[str, Any]]:
+    """The events of a training that hold, without what the clock decides."""
+    return without_clock(without_undone(read_events(folder / "events.ndjson")))
+
+
+def without_clock(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Events that follow from the training alone."""
+    return [{k: v for k, v in e.items() if k not in ("time", "seconds")} for e in events if "number" in e]
