@@ -262,10 +262,10 @@ def how_sure(check: LabelCheck) -> str:
     if not trial.listed:
         return f"{agreed} {tried}; that is too few to judge labels by it."
     return (
-        f"{agreed} {tried}, and {format_percent(trial.coverage, 0)} would be listed. By that measure at most about "
-        f"{format_percent(trial.wrong)} of the labels given are wrong; the list ends where a third of its labels would "
-        "be right. Real mistakes, mostly between classes that look alike, are harder to find, and what is labelled "
-        "wrong throughout is not found at all."
+        f"{agreed} {tried}. By that measure at most about {format_percent(trial.wrong)} of the labels given are wrong; "
+        "the list of suspects ends where at least a third of its labels is right, and holds about "
+        f"{format_percent(trial.coverage, 0)} of the wrong ones. Real mistakes, mostly between classes that look "
+        "alike, are harder to find, and what is labelled wrong throughout is not found at all."
     )
 
 

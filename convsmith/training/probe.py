@@ -2,9 +2,10 @@
 
 Number types, layouts, kernels, threads and parts of a batch make two dozen combinations, which differ by up to ten
 times. Successive halving spends little on the slow ones (Jamieson and Talwalkar, "Non-stochastic Best Arm
-Identification and Hyperparameter Optimization", 2016): all run a few images, the better ones whole batches, the best
-two until the time is over. ``torch.compile`` does not take part: it takes half a minute to a minute to compile, and
-what it gained over torch's own operators was a tenth of what the kernels gain (``benchmarks/probe.py``).
+Identification and Hyperparameter Optimization", 2016): number types, layouts and kernels are tried on half a batch, the
+best with fewer threads on whole batches, the best two in parts as well, until the time is over. ``torch.compile`` does
+not take part: on a small network of inverted residuals it took half a minute to a minute to compile and gained 6 to
+10 % over torch's own operators, where the kernels double the speed.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ from convsmith.training.setup import Dtype, Measurement, Setup, TakesKernels
 
 ModuleMaker = Callable[[], nn.Module]
 
-_FEW: Final = 16  # images of the first round
-_SECOND_ROUND: Final = 3  # setups that go on to whole batches, and to parts of them
+_FEW: Final = 32  # images of the first round; with fewer, waking threads up would decide
+_SECOND_ROUND: Final = 3
 _FINALISTS: Final = 2
 _LEAST_PART: Final = 32  # images that batch norm should see at once
 _LEARNING_STEPS: Final = 12
@@ -80,13 +81,10 @@ def race_setups(
         images = torch.rand(batch, *input_shape)
         race = _Race(make_module, images, seconds)
         module = make_module()
-        first = race.run(_without_parts(module, batch), images=_FEW, share=0.2)
-        second = [
-            dataclasses.replace(setup, micro_batch=part)
-            for setup in first[:_SECOND_ROUND]
-            for part in _parts(module, batch)
-        ]
-        race.run(race.run(second, images=batch, share=0.3)[:_FINALISTS], images=batch, share=0.5)
+        first = race.run(_ways(module, batch), images=_FEW, share=0.2)
+        second = [setup for best in first[:_SECOND_ROUND] for setup in _with_threads(best)]
+        third = race.run(second, images=batch, share=0.3)[:_FINALISTS]
+        race.run([setup for best in third for setup in _in_parts(best, module, batch)], images=batch, share=0.5)
         ranked = sorted(race.measured.values(), key=lambda row: (-row.images, row.seconds))
         chosen = next(
             row for row in ranked if row.dtype == "float32" or _learns(_setup(row, batch), make_module, images)
@@ -95,31 +93,36 @@ def race_setups(
 
 
 def all_setups(module: nn.Module, batch: int) -> list[Setup]:
-    """Every setup that takes part in the race, for a module and a batch."""
+    """Every setup that could win the race, for a module and a batch."""
     return [
-        dataclasses.replace(setup, micro_batch=part)
-        for setup in _without_parts(module, batch)
-        for part in _parts(module, batch)
+        setup
+        for way in _ways(module, batch)
+        for counted in _with_threads(way)
+        for setup in _in_parts(counted, module, batch)
     ]
 
 
-def _without_parts(module: nn.Module, batch: int) -> list[Setup]:
-    threads = available_threads()
+def _ways(module: nn.Module, batch: int) -> list[Setup]:
+    """Number types, layouts and kernels, with all threads and the whole batch."""
     dtypes: tuple[Dtype, ...] = ("bfloat16", "float32") if computes_bfloat16() else ("float32",)
     merges = isinstance(module, TakesKernels) and kernels.available()
-    ways = [*([(True, True)] if merges else []), (True, False), (False, False)]
+    layouts = [*([(True, True)] if merges else []), (True, False), (False, False)]
     return [
-        Setup(dtype, channels_last, merged, count, batch_forward=2 * batch)
-        for dtype, (channels_last, merged), count in itertools.product(
-            dtypes, ways, sorted({threads, math.ceil(threads / 2)}, reverse=True)
-        )
+        Setup(dtype, channels_last, merged, available_threads(), batch_forward=2 * batch)
+        for dtype, (channels_last, merged) in itertools.product(dtypes, layouts)
     ]
 
 
-def _parts(module: nn.Module, batch: int) -> list[int | None]:
-    """Images at a time: the whole batch, and half of it where batch norm allows that."""
+def _with_threads(setup: Setup) -> list[Setup]:
+    """The setup, and with half of its threads: two that share a core may be no faster than one."""
+    fewer = math.ceil(setup.threads / 2)
+    return [setup, *([dataclasses.replace(setup, threads=fewer)] if fewer < setup.threads else [])]
+
+
+def _in_parts(setup: Setup, module: nn.Module, batch: int) -> list[Setup]:
+    """The setup on whole batches, and on halves where batch norm allows that."""
     least = _LEAST_PART if any(isinstance(layer, _BatchNorm) for layer in module.modules()) else 2
-    return [None, batch // 2] if batch // 2 >= least else [None]
+    return [setup, *([dataclasses.replace(setup, micro_batch=batch // 2)] if batch // 2 >= least else [])]
 
 
 class _Race:
