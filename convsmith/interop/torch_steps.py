@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from convsmith.kernels import Activation, activation_of, depthwise, normalise, takes_depthwise, takes_map
+from convsmith.kernels import Activation, activation_of, depthwise, normalise, takes_depthwise, takes_map, takes_norm
 from convsmith.kernels.activation import NO_ACTIVATION
 from convsmith.ops.torch_modules import Call
 
@@ -68,8 +68,8 @@ class Normalised:
         """One operator where the kernels take the maps, else the modules one after the other."""
         norm = self.norm.module
         alike = all(map.shape == x.shape and map.dtype == x.dtype and takes_map(map) for map in added)
-        if takes_map(x) and alike and norm.training:
-            return normalise(x, norm, self.activation, *added)  # pyright: ignore[reportArgumentType]
+        if takes_map(x) and alike and isinstance(norm, nn.BatchNorm2d) and takes_norm(norm):
+            return normalise(x, norm, self.activation, *added)
         y = norm(x)
         for map in added:
             y = self.add(y, map) if self.add else y

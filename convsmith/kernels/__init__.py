@@ -9,7 +9,7 @@ the machine's compiler for its own processor at first use; without a compiler to
 from convsmith.kernels.activation import Activation, activation_of
 from convsmith.kernels.depthwise import depthwise, takes_depthwise
 from convsmith.kernels.native import available, why_unavailable
-from convsmith.kernels.norm import normalise, takes_map
+from convsmith.kernels.norm import normalise, takes_map, takes_norm
 
 __all__ = [
     "Activation",
@@ -19,5 +19,6 @@ __all__ = [
     "normalise",
     "takes_depthwise",
     "takes_map",
+    "takes_norm",
     "why_unavailable",
 ]

@@ -33,6 +33,12 @@ def takes_map(x: Tensor) -> bool:
     )
 
 
+def takes_norm(norm: nn.BatchNorm2d) -> bool:
+    """Whether the kernels can read a normalisation: it learns, and all that it keeps is float32."""
+    kept = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    return norm.training and all(tensor is None or tensor.dtype == torch.float32 for tensor in kept)
+
+
 def normalise(x: Tensor, norm: nn.BatchNorm2d, activation: Activation, added: Tensor | None = None) -> Tensor:
     """``activation(norm(x) + added)`` in training: by the statistics of this batch, which the running ones follow.
 

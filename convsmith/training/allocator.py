@@ -1,7 +1,7 @@
 """Memory that a training step frees and the next one asks for again, kept in the process.
 
 A training step makes and frees its maps, some megabytes each. glibc gives such pieces back to the system, and the next
-step gets them page by page, each page filled with zeros first: a tenth of the step on small networks.
+step gets them page by page, each page filled with zeros first.
 """
 
 from __future__ import annotations

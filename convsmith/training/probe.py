@@ -4,8 +4,7 @@ Number types, layouts, kernels, threads and parts of a batch make two dozen comb
 times. Successive halving spends little on the slow ones (Jamieson and Talwalkar, "Non-stochastic Best Arm
 Identification and Hyperparameter Optimization", 2016): number types, layouts and kernels are tried on half a batch, the
 best with fewer threads on whole batches, the best two in parts as well, until the time is over. ``torch.compile`` does
-not take part: on a small network of inverted residuals it took half a minute to a minute to compile and gained 6 to
-10 % over torch's own operators, where the kernels double the speed.
+not take part: compiling takes longer than the whole race.
 """
 
 from __future__ import annotations
@@ -90,16 +89,6 @@ def race_setups(
             row for row in ranked if row.dtype == "float32" or _learns(_setup(row, batch), make_module, images)
         )
     return dataclasses.replace(_setup(chosen, batch), measured=tuple(ranked))
-
-
-def all_setups(module: nn.Module, batch: int) -> list[Setup]:
-    """Every setup that could win the race, for a module and a batch."""
-    return [
-        setup
-        for way in _ways(module, batch)
-        for counted in _with_threads(way)
-        for setup in _in_parts(counted, module, batch)
-    ]
 
 
 def _ways(module: nn.Module, batch: int) -> list[Setup]:

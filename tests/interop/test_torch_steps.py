@@ -119,6 +119,8 @@ def test_maps_that_the_kernels_do_not_take_go_step_by_step():
     images = torch.rand(4, 3, 17, 17)
     assert torch.equal(fast(images), plain(images))
     assert torch.equal(fast.double()(images.double()), plain.double()(images.double()))
+    low = images.bfloat16().contiguous(memory_format=torch.channels_last)
+    assert off(fast.bfloat16()(low).double(), plain.bfloat16()(low).double()) < 0.05
 
 
 def branching(after: bool) -> Graph:

@@ -91,7 +91,7 @@ def test_bfloat16_is_not_chosen_for_a_network_that_does_not_learn_in_it(monkeypa
 
 def test_parts_of_a_batch_take_part_where_batch_norm_sees_enough_images() -> None:
     def parts(module: nn.Module, batch: int) -> set[int | None]:
-        return {setup.micro_batch for setup in probe.all_setups(module, batch)}
+        return {setup.micro_batch for setup in probe._in_parts(Setup(), module, batch)}
 
     assert parts(network(), 64) == {None, 32}
     assert parts(network(), 62) == {None}
