@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: fit test check lint install bench peers-env bench-peers bench-sweep replay browser clean
+.PHONY: fit test check lint install bench peers-env bench-peers bench-loops bench-sweep replay browser clean
 
 # The main job on the embedded digits, report included.
 fit: install
@@ -36,8 +36,10 @@ test: browser lint
 # Speed and acceptance figures, into benchmarks/results/.
 bench: install
 	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/arithmetic.py
 	$(BIN)/python benchmarks/solver.py
 	$(BIN)/python benchmarks/threads.py
+	$(BIN)/python benchmarks/probe.py
 	$(BIN)/python benchmarks/augment.py
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/cache.py
@@ -55,6 +57,15 @@ $(PEERS)/.installed:
 	  ptflops==0.7.5 torchinfo==1.8.0 calflops==0.3.2 transformers setuptools
 	$(PEERS)/bin/python -m pip install --quiet --editable .
 	touch $@
+
+# The loops that people train with, in the same environment.
+$(PEERS)/.loops: $(PEERS)/.installed
+	$(PEERS)/bin/python -m pip install --quiet lightning==2.6.1 fastai==2.8.12
+	touch $@
+
+# How fast does each loop train, from JPEG files? FOLDER holds a folder of images per class.
+bench-loops: $(PEERS)/.loops
+	PYTHONPATH=. $(PEERS)/bin/python benchmarks/loops.py $(FOLDER)
 
 # Does each convention give what its tool gives, and how long does each tool take? Minutes.
 bench-peers: peers-env

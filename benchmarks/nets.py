@@ -1,4 +1,4 @@
-"""The two small networks on which training is timed, 32 px and ten classes."""
+"""The small networks on which training is timed and recipes are compared; ten classes."""
 
 from __future__ import annotations
 
@@ -6,16 +6,23 @@ from convsmith.design import Design
 from convsmith.design.toml_file import make_design
 
 
-def _net(name: str, block: str, **options: object) -> Design:
+def net(
+    block: str,
+    *,
+    depth: int = 3,
+    widths: tuple[int, ...] = (16, 32, 64),
+    input: tuple[int, int, int] = (3, 32, 32),
+    **options: object,
+) -> Design:
     stages = [
-        {"block": block, "depth": 3, "width": width, "stride": stride, **options}
-        for width, stride in ((16, 1), (32, 2), (64, 2))
+        {"block": block, "depth": depth, "width": width, "stride": 1 if width == widths[0] else 2, **options}
+        for width in widths
     ]
     return make_design(
         {
-            "name": name,
-            "input": [3, 32, 32],
-            "stem": {"block": "conv", "width": 16},
+            "name": block,
+            "input": list(input),
+            "stem": {"block": "conv", "width": widths[0]},
             "stage": stages,
             "head": {"task": "classify", "classes": 10},
         }
@@ -24,7 +31,7 @@ def _net(name: str, block: str, **options: object) -> Design:
 
 NETS = {
     # 21.1M multiply-adds
-    "inverted residual": _net("inverted", "inverted_residual", expansion=4.0),
+    "inverted residual": net("inverted_residual", expansion=4.0),
     # 40.8M: ResNet-20 of He et al., 2016
-    "residual": _net("residual", "residual"),
+    "residual": net("residual"),
 }

@@ -1,4 +1,4 @@
-"""How fast `inspect` answers: as a process, as a call, and all its facts about ResNet-152 once it is read.
+"""How fast `inspect` and `conv` answer: as a process, as a call, all facts about ResNet-152 once it is read, a matrix.
 
 python benchmarks/start.py
 """
@@ -34,12 +34,21 @@ def analysis(model: str) -> float:
     return time.perf_counter() - start
 
 
+def matrix() -> float:
+    """Seconds of the matrix of a 3x3 convolution from 16 to 16 channels on 32x32 pixels."""
+    layer = convsmith.conv("16x32x32", 3, padding=1, out_channels=16)
+    start = time.perf_counter()
+    assert layer.matrix.distinct == 16 * 16 * 9
+    return time.perf_counter() - start
+
+
 def main() -> None:
     convsmith.inspect("zoo:resnet50")
     processes = {
         "python": lambda: subprocess.run([sys.executable, "-c", "pass"], check=True),
         "help": partial(process, "--help"),
         "inspect_resnet50": partial(process, "inspect", "zoo:resnet50"),
+        "conv": partial(process, "conv", "--input", "4x4", "--kernel", "3"),
     }
     calls = {
         f"inspect_{name}": partial(convsmith.inspect, f"zoo:{name}")
@@ -52,11 +61,14 @@ def main() -> None:
             "goals": {
                 "help": 0.3,
                 "inspect_resnet50": 0.5,
+                "conv": 0.4,
+                "conv_matrix": 1.0,
                 "call": 0.005,
                 "analysis": 0.01,
             },
             "processes": harness.interleaved(processes, REPEATS),
             "calls": harness.interleaved(calls, 10 * REPEATS),
+            "conv_matrix": harness.summary([matrix() for _ in range(REPEATS)]),
             "analysis": harness.summary([analysis("zoo:resnet152") for _ in range(10 * REPEATS)]),
         },
     )

@@ -124,6 +124,8 @@ def format_bytes(value: float) -> str:
 
 def format_seconds(value: float) -> str:
     """A duration as people say it: ``3.20 ms``, ``41.0 s``, ``12 min 30 s``, ``2 h 5 min``."""
+    if value < 0.9995e-3:
+        return f"{value * 1e3:.3g} ms"
     if value < 0.9995:
         return f"{_significant(value * 1e3, 3)} ms"
     if value < 59.95:

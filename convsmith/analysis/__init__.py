@@ -15,6 +15,7 @@ from convsmith.analysis.memory import Memory as Memory
 from convsmith.analysis.memory import TrainingMemory as TrainingMemory
 from convsmith.analysis.memory import memory as memory
 from convsmith.analysis.memory import training_memory as training_memory
+from convsmith.analysis.operator import connections as connections
 from convsmith.analysis.operator import operator as operator
 from convsmith.analysis.receptive import AxisField as AxisField
 from convsmith.analysis.receptive import ReceptiveField as ReceptiveField

@@ -79,12 +79,12 @@ def _estimate(graph: Graph, nodes: list[Node]) -> int:
     columns, per_row = graph.types[nodes[0].inputs[0]].numel if nodes[0].inputs else 0, 1
     for node in nodes:
         rows = graph.types[node.name].numel
-        per_row = min(columns, math.ceil(per_row * _entries(graph, node) / rows))
+        per_row = min(columns, math.ceil(per_row * connections(graph, node) / rows))
     return graph.types[nodes[-1].name].numel * per_row
 
 
-def _entries(graph: Graph, node: Node) -> int:
-    """Non-zeros of one layer's matrix."""
+def connections(graph: Graph, node: Node) -> int:
+    """Pairs of an output and an input it reads, in one layer: the non-zeros of its matrix, where it has one."""
     question = asked(graph, node)
     source, output = question[1][0], question[2]
     slid = windows(*question)

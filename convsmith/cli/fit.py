@@ -7,18 +7,59 @@ from typing import Annotated
 
 import typer
 
-from convsmith.cli.app import Count, Images, Json, Minutes, Seconds, make_command, print_json, print_text
+from convsmith.cli.app import (
+    Bytes,
+    Count,
+    Images,
+    Json,
+    Minutes,
+    Seconds,
+    UsageError,
+    make_command,
+    print_json,
+    print_text,
+)
+from convsmith.cli.clock import began
 from convsmith.cli.display import make_display
+from convsmith.files import write_text
 from convsmith.jobs.fit import fit
+from convsmith.jobs.fit_budget import account
 from convsmith.quantities import format_seconds
+from convsmith.search.space_file import default_text
+
+
+def _write_space(path: Path | None) -> Path | None:
+    if path is not None:
+        if path.exists():
+            raise UsageError("there is a file already", where=str(path), remedy="choose another name")
+        write_text(path, default_text())
+        print_text(f"Wrote {path}: change it and give it to `convsmith fit --space`.")
+        raise typer.Exit
+    return path
 
 
 def _command(
     images: Annotated[str, Images()],
     macs: Annotated[int | None, Count(help="Most multiply-adds for one image, such as 10M.")] = None,
     params: Annotated[int | None, Count(help="Most learned parameters, such as 1M.")] = None,
-    latency: Annotated[float | None, Seconds(help="Most time for one image, such as 3ms.")] = None,
+    latency: Annotated[
+        float | None, Seconds(help="Most time for one image, exported, in onnxruntime on this machine, such as 3ms.")
+    ] = None,
+    threads: Annotated[int, typer.Option(help="Threads that --latency is meant for.")] = 1,
+    memory: Annotated[
+        int | None, Bytes(help="Most memory for one image: weights and the values alive at once, such as 2MiB.")
+    ] = None,
+    file_size: Annotated[int | None, Bytes(help="Most bytes of the exported file, such as 500kB.")] = None,
     minutes: Annotated[float, Minutes(help="Time for everything, report included.")] = 30.0,
+    space: Annotated[Path | None, typer.Option(help="A file that says which networks are drawn.")] = None,
+    write_space: Annotated[
+        Path | None,
+        typer.Option(
+            callback=_write_space,
+            is_eager=True,
+            help="Write the file that --space reads, every key explained, and end.",
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="The run folder.")] = Path("run"),
     seed: Annotated[int, typer.Option(min=0, help="Decides the split, the drawn networks and every training.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out; repeats no training.")] = False,
@@ -31,10 +72,15 @@ def _command(
             macs=macs,
             params=params,
             latency=latency,
+            threads=threads,
+            memory=memory,
+            file_size=file_size,
             minutes=minutes,
+            space=space,
             out=out,
             seed=seed,
             resume=resume,
+            started=began(),
             tell=display.tell,
             show=display.show,
         )
@@ -42,6 +88,7 @@ def _command(
         print_json(found.to_dict())
         return
     print_text(found.report["sentence"])
+    print_text(f"It costs: {', '.join(map(str, account(found.report)))}.")
     print_text(f"Took {format_seconds(found.report['seconds']['total'])}. The report: {found.folder / 'report.html'}")
 
 

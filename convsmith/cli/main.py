@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
+from convsmith.cli import clock
 from convsmith.errors import (
     EXIT_BAD_INPUT,
     EXIT_INTERRUPTED,
@@ -31,7 +32,9 @@ COMMANDS: dict[str, str] = {
     "predict": "Say what is on pictures: labels with probabilities.",
     "inspect": "Show the exact table of a network, or of two side by side.",
     "scale": "Scale a design along depth, width and resolution, or up to a budget.",
-    "probe": "Measure this machine, so that `inspect --latency` knows how long a network takes.",
+    "conv": "Explain one convolution: its size with the numbers, what it drops, shares and sees, its matrix.",
+    "pool": "Explain one pooling in the same way.",
+    "probe": "Measure this machine: how long networks take on it, and how one trains fastest.",
     "export": "Write a trained network to a file that has passed its parity gate.",
     "zoo": "List the published networks that convsmith knows, or print one as a design file.",
 }
@@ -41,6 +44,7 @@ RESUMABLE = ("fit", "train")
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
+    clock.begin()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see docs/decisions.md; must come before torch
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a narrow terminal must not make a file name an error

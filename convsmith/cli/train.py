@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from convsmith.cli.app import Images, Json, Minutes, make_command, print_json, print_text
+from convsmith.cli.clock import began
 from convsmith.cli.display import Lines, make_display
 from convsmith.jobs.train import DEFAULT_EPOCHS, train
 from convsmith.quantities import format_seconds
@@ -21,9 +22,15 @@ def _command(
     epochs: Annotated[
         float | None, typer.Option(help=f"Passes over the training images; {DEFAULT_EPOCHS:g} if nothing is given.")
     ] = None,
-    minutes: Annotated[float | None, Minutes(help="Time for the training itself, in place of --epochs.")] = None,
+    minutes: Annotated[float | None, Minutes(help="Time for all, report included, in place of --epochs.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides the split, the first weights and the order of images.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in --out.")] = False,
+    recipe: Annotated[
+        Path | None, typer.Option(help="A TOML file with what is to differ from the default recipe: docs/recipe.md.")
+    ] = None,
+    find_rate: Annotated[
+        bool, typer.Option("--find-rate", help="Try rising learning rates first, and take one below the best.")
+    ] = False,
     json: Annotated[bool, Json()] = False,
 ) -> None:
     """Train one network on labelled images, and judge, export and report it."""
@@ -36,6 +43,9 @@ def _command(
             minutes=minutes,
             seed=seed,
             resume=resume,
+            recipe=recipe,
+            find_rate=find_rate,
+            started=began(),
             tell=display.tell,
             show=display.show,
         )

@@ -51,7 +51,7 @@ def _figures(report: Report) -> str:
     chosen, accuracy, parity = report["chosen"], report["accuracy"], report["parity"]
     low, high = (format_percent(end, 2) for end in accuracy["ci95"])
     spent = report["budget"]["macs"]
-    time = chosen["latency_ms"]
+    time, threads = chosen["latency_ms"], report.get("latency", {}).get("threads", 1)
     rows = {
         "test accuracy": f"{format_percent(accuracy['test'], 2)} (95 %: {low} to {high}); "
         f"{accuracy['images']:,} images, trainings: {accuracy['seeds']}",
@@ -61,7 +61,7 @@ def _figures(report: Report) -> str:
         "parameters": format_count(chosen["params"]),
         "time for one image": "not measured"
         if time is None
-        else f"{format_seconds(time / 1e3)}, onnxruntime, one thread, {_plain(report['machine']['cpu'])}",
+        else f"{format_seconds(time / 1e3)}, onnxruntime, threads: {threads}, {_plain(report['machine']['cpu'])}",
         "file against trained network": f"largest relative difference of a logit {parity['relative']:.2g} "
         f"(at most {parity['tolerance']:g}), same answer for {format_percent(parity['agreement'])} "
         f"of {parity['images']:,} images",

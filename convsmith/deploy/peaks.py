@@ -10,9 +10,11 @@ from typing import Final
 import torch
 
 from convsmith.processor import computes_bfloat16
+from convsmith.training.device import Device, wait_for
 from convsmith.training.setup import Setup
 
 _SIDE: Final = 1536
+_CARD_SIDE: Final = 8192
 _COPIED: Final = 2**27
 _PEAK_SECONDS: Final = 1.0
 
@@ -35,13 +37,20 @@ class Peaks:
 def measure_peaks(threads: int) -> Peaks:
     """The peaks with that many threads of torch; takes about three seconds."""
     with Setup(threads=threads).threads_set():
-        bfloat16 = _gemm_rate(torch.bfloat16) if computes_bfloat16() else None
-        return Peaks(_gemm_rate(torch.float32), bfloat16, _copy_rate())
+        bfloat16 = gemm_rate(torch.bfloat16) if computes_bfloat16() else None
+        return Peaks(gemm_rate(torch.float32), bfloat16, _copy_rate())
 
 
-def _gemm_rate(dtype: torch.dtype) -> float:
-    left, right = torch.randn(2, _SIDE, _SIDE).to(dtype)
-    return _SIDE**3 / _least_seconds(lambda: left @ right)
+def gemm_rate(dtype: torch.dtype, device: Device = "cpu") -> float:
+    """Multiply-adds in a second of a large matrix product; takes about a second."""
+    side = _SIDE if device == "cpu" else _CARD_SIDE
+    left, right = torch.randn(2, side, side).to(device, dtype)
+
+    def multiply() -> None:
+        _ = left @ right
+        wait_for(device)
+
+    return side**3 / _least_seconds(multiply)
 
 
 def _copy_rate() -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -51,7 +52,7 @@ def make_design(values: dict[str, Any], where: str = "design") -> Design:
         DesignError: Naming the first key that is wrong, its value and what is allowed.
     """
     try:
-        return Design.model_validate(_tuples(values))
+        return Design.model_validate(tuples(values))
     except ValidationError as error:
         # A misspelt key is both unknown and missing; the unknown one says more.
         first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
@@ -80,17 +81,18 @@ def _literal(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML forbids what JSON allows: DEL
 
 
-def _tuples(value: Any) -> Any:
+def tuples(value: Any) -> Any:
+    """Plain values with tuples in place of lists."""
     if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in cast("dict[str, Any]", value).items()}
-    return tuple(_tuples(item) for item in cast("list[Any]", value)) if isinstance(value, list) else value
+        return {key: tuples(item) for key, item in cast("dict[str, Any]", value).items()}
+    return tuple(tuples(item) for item in cast("list[Any]", value)) if isinstance(value, list) else value
 
 
 def _design_error(error: ErrorDetails, values: dict[str, Any], where: str) -> DesignError:
     """Turn pydantic's first complaint into one line in the words of a design file."""
     place = [part for part in error["loc"] if part not in BLOCKS and part not in HEADS]
     place += [part for part in error["loc"][-1:] if place and place[-1] != part and error["type"] == "extra_forbidden"]
-    key = _key(place)
+    key = key_text(place)
     if error["type"] == "extra_forbidden":
         allowed = _allowed(place, values)
         return DesignError(
@@ -117,7 +119,7 @@ def _design_error(error: ErrorDetails, values: dict[str, Any], where: str) -> De
     return DesignError(rule, received=error["input"], where=where, remedy=remedy)
 
 
-def _key(place: list[int | str]) -> str:
+def key_text(place: Sequence[int | str]) -> str:
     """``("stage", 1, "width")`` is ``stage[2].width``: stages are counted from one, as nodes are named."""
     text = ""
     for part in place:

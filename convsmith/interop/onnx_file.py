@@ -69,8 +69,23 @@ def write_onnx(
         ModelError: If an operator has no form in ONNX, weights do not fit, or names clash.
         RunError: If the file cannot be written.
     """
-    content = _model(graph, weights, preprocess, metadata or {}).SerializeToString(deterministic=True)
+    content = onnx_content(graph, weights, preprocess=preprocess, metadata=metadata)
     return write_atomically(path, lambda target: target.write_bytes(content))
+
+
+def onnx_content(
+    graph: Graph,
+    weights: Mapping[str, NDArray[Any]],
+    *,
+    preprocess: Preprocess | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> bytes:
+    """What ``write_onnx`` writes. Its length does not depend on the values of the weights.
+
+    Raises:
+        ModelError: If an operator has no form in ONNX, weights do not fit, or names clash.
+    """
+    return _model(graph, weights, preprocess, metadata or {}).SerializeToString(deterministic=True)
 
 
 def run_onnx(model: Path | str | bytes, *, threads: int = 1) -> Callable[[NDArray[Any]], NDArray[np.float32]]:

@@ -85,6 +85,7 @@ from convsmith.ops import (
     Sub,
     Take,
     Tanh,
+    ZeroInsert,
 )
 
 OPSET = 21
@@ -233,6 +234,13 @@ def _conv_transpose(call: Writing, op: ConvTranspose2d) -> str:
         dilations=op.dilation,
         group=op.groups,
     )
+
+
+def _zero_insert(call: Writing, op: ZeroInsert) -> str:
+    """Each pixel stamped as it is, a stride apart."""
+    channels = call.types[0].shape[1]
+    one = call.constant("weight", np.ones((channels, 1, 1, 1)), np.float32)
+    return call.add("ConvTranspose", *call.inputs, one, strides=op.factor, group=channels)
 
 
 # Normalisations
@@ -393,4 +401,5 @@ WRITERS: Mapping[type[Any], Callable[[Writing, Any], str]] = {
     Sub: _as("Sub"),
     Take: lambda call, op: call.add("Gather", *call.inputs, call.stored("index"), axis=op.axis),
     Tanh: _as("Tanh"),
+    ZeroInsert: _zero_insert,
 }

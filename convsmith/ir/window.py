@@ -8,6 +8,7 @@ neighbouring pixels, the padding is added, and the kernel slides over the result
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -80,6 +81,22 @@ class Window:
     def tap_uses(self, size: int) -> tuple[int, ...]:
         """For every tap, how many outputs find a real pixel under it."""
         return tuple(line.bit_count() for line in self._lines(size))
+
+    def output_uses(self, size: int) -> tuple[int, ...]:
+        """For every output, how many of its taps fall on real pixels; zero insertion makes the numbers uneven."""
+        step, gap, spread = self.stride.numerator, self.stride.denominator, self.dilation
+        common = math.gcd(spread, gap)
+        period = gap // common  # every so many taps fall on a pixel, if any do
+        inverse = pow(spread // common, -1, period)
+
+        def uses(start: int) -> int:
+            low, high = max(0, -(start // spread)), min(self.kernel - 1, ((size - 1) * gap - start) // spread)
+            if start % common or low > high:
+                return 0
+            first = -start // common * inverse % period
+            return (high - first) // period - (low - 1 - first) // period
+
+        return tuple(uses(output * step - self.before) for output in range(self.output_size(size)))
 
     def covered(self, size: int) -> int:
         """The pixels that any output reads, as a bit mask: bit ``p`` is set where pixel ``p`` of ``size`` is read."""

@@ -14,6 +14,7 @@ from convsmith.errors import DataError
 from convsmith.jobs.preparation import Preparation
 from convsmith.jobs.run_folder import RunFolder
 from convsmith.jobs.step import Show, ignore, reading
+from convsmith.training.device import available_device
 from convsmith.training.evaluate import logits
 from convsmith.training.metrics import Calibration, calibration, confusion, log_loss, recalls, wilson
 from convsmith.training.setup import Setup
@@ -104,7 +105,7 @@ def evaluate(run: str | Path, images: str | Path, *, show: Show = ignore) -> Eva
     labels = _labels_for(network.classes, pictures)
     judged_on, chosen = _chosen(folder, pictures)
     pixels = pictures.rows(chosen, preparation.resolution)
-    scores = logits(network.module, pixels, preparation.normalisation, Setup())
+    scores = logits(network.module, pixels, preparation.normalisation, Setup(device=available_device()))
     truth = labels[chosen]
     confused = confusion(scores, truth)
     correct = int(np.trace(confused))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -95,11 +96,16 @@ def write_onnx_file(network: TrainedNetwork, path: Path, sample: NDArray[np.uint
         path,
         preprocess=preparation.preprocess(),
         images=sample,
-        metadata={
-            "convsmith.classes": json.dumps(network.classes, ensure_ascii=False),
-            "convsmith.preparation": json.dumps(preparation.to_dict()),
-        },
+        metadata=export_metadata(network.classes, preparation),
     )
+
+
+def export_metadata(classes: Sequence[str], preparation: Preparation) -> dict[str, str]:
+    """What an exported file says about itself."""
+    return {
+        "convsmith.classes": json.dumps(classes, ensure_ascii=False),
+        "convsmith.preparation": json.dumps(preparation.to_dict()),
+    }
 
 
 def _sample(source: str | Path, preparation: Preparation, show: Show) -> NDArray[np.uint8]:

@@ -8,25 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from convsmith.data import open_images, split_images
-from convsmith.errors import BudgetError
 from convsmith.jobs.finish import PARITY_IMAGES, finish_run
+from convsmith.jobs.fit_budget import Allowance
+from convsmith.jobs.fit_entry import Entry
 from convsmith.jobs.fit_progress import Narrator
 from convsmith.jobs.fit_report import accuracy_report, fit_report, run_report
 from convsmith.jobs.lab import Lab
+from convsmith.jobs.probe import check_threads
 from convsmith.jobs.report_parts import confusion_report, data_report, quality_report
 from convsmith.jobs.run_folder import RunFolder, TrainedNetwork
 from convsmith.jobs.step import Show, Tell, ignore, reading
-from convsmith.scaling import Limits
 from convsmith.search.plan import Load, policy_for
 from convsmith.search.racing import Race, race
-from convsmith.search.space import Space, make_field
-from convsmith.search.statistics import Judgement, judge
+from convsmith.search.space_file import default_space, read_space
+from convsmith.search.statistics import Judgement, cheapest, fastest, judge
 from convsmith.search.study import Study
+from convsmith.training.distributed import check_alone
 from convsmith.training.events import EventLog
 from convsmith.training.recipe import Recipe
-
-DRAWS = 16
-"""Networks drawn beside the rules; the time plan leaves out those that there is no time for."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,15 @@ def fit(
     macs: int | None = None,
     params: int | None = None,
     latency: float | None = None,
+    memory: int | None = None,
+    file_size: int | None = None,
+    threads: int = 1,
     minutes: float = 30.0,
+    space: str | Path | None = None,
     out: str | Path = "run",
     seed: int = 0,
     resume: bool = False,
+    started: float | None = None,
     tell: Tell = ignore,
     show: Show = ignore,
 ) -> Fit:
@@ -60,28 +64,35 @@ def fit(
         images: Labelled images: a folder of class folders, a CSV manifest, tar archives, or a named set.
         macs: Most multiply-adds for one image.
         params: Most learned parameters.
-        latency: Most seconds for one image; not searched yet.
+        latency: Most seconds for one image, as exported, in onnxruntime on this machine.
+        memory: Most bytes of the weights and of the values alive at once, for one image.
+        file_size: Most bytes of the exported file.
+        threads: Threads of onnxruntime that ``latency`` is meant for.
         minutes: Time for everything, from reading the images to the report.
+        space: A file that says which networks are drawn; see ``search/space.toml``.
         out: The run folder.
         seed: Decides the split, the drawn networks and every training.
         resume: Go on with the search in ``out``; no finished training is repeated.
+        started: When the time began, on the monotonic clock; with this call if not given.
         tell: Told of what happens, in lines.
         show: Told how much of the time is spent.
 
     Raises:
         ConvsmithError: If the images, the budget or the folder cannot be used.
     """
-    started, seconds = time.monotonic(), 60 * minutes
-    if latency is not None:
-        raise BudgetError("a latency budget cannot be searched yet", received=latency, remedy="give --macs or --params")
-    limits = Limits(macs, params)
+    started, seconds = time.monotonic() if started is None else started, 60 * minutes
+    check_alone("fit")
+    allowance = Allowance(macs, params, latency, memory, file_size, check_threads(threads, "fit"))
+    declared = default_space() if space is None else read_space(space)
     RunFolder.check(out, resume=resume, source=images)
     pictures = open_images(images, progress=reading(show))
     split = split_images(pictures, seed=seed)
-    field = make_field(Space(limits, pictures.channels, pictures.side, len(pictures.classes)), DRAWS, seed=seed)
+    entry = Entry(allowance, declared, pictures, split, seed=seed, seconds=seconds, tell=tell, show=show)
+    field = entry.field(RunFolder(Path(out)))
     folder = RunFolder.create(out, resume=resume, source=images)
-    tell(f"{len(pictures):,} images of {pictures.side} px in {len(pictures.classes)} classes; budget {limits}")
-    report = {**data_report(pictures, split, str(images)), **run_report(limits, minutes, seed)}
+    entry.keep(folder, field)
+    tell(f"{len(pictures):,} images of {pictures.side} px in {len(pictures.classes)} classes; budget {allowance}")
+    report = {**data_report(pictures, split, str(images)), **run_report(allowance, minutes, seed)}
     with EventLog(folder.events) as events:
         narrator = Narrator(events, tell, show, started=started, seconds=seconds)
         lab = Lab(pictures, split, Recipe(), folder.checkpoints, events, narrator.watch)
@@ -101,8 +112,9 @@ def fit(
             deadline=deadline,
             seed=seed,
             emit=narrator.hear,
+            settle=entry.settle,
         )
-        judgement = judge(result.finals, seed=seed)
+        judgement = judge(result.finals, cost=cheapest if latency is None else fastest, seed=seed)
         searched = time.monotonic() - started
         network = _network(lab, result, judgement)
     scores = lab.scores(network.module, network.design, split.test)
@@ -113,7 +125,7 @@ def fit(
     report["seconds"] = {"search": searched, "final": sum(t.outcome.seconds for t in result.finals)}
     tell("exporting and checking the exported file")
     sample = pictures.pixels[split.test[:PARITY_IMAGES]]
-    return Fit(folder.path, finish_run(folder, network, report, sample, started=started))
+    return Fit(folder.path, finish_run(folder, network, report, sample, started=started, measure=entry.time))
 
 
 def _network(lab: Lab, result: Race, judgement: Judgement) -> TrainedNetwork:

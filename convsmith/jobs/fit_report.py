@@ -7,8 +7,8 @@ from typing import Any
 
 from convsmith.deploy.environment import machine, versions
 from convsmith.design import write_design
+from convsmith.jobs.fit_budget import COST_KEYS, Allowance
 from convsmith.jobs.report_parts import SCHEMA
-from convsmith.scaling import Limits
 from convsmith.search.candidate import Candidate, Training
 from convsmith.search.racing import Race
 from convsmith.search.space import Field
@@ -35,14 +35,14 @@ def fit_report(race: Race, judgement: Judgement, field: Field) -> dict[str, Any]
         "rules": _rules(race, judgement, field),
         "candidates": _candidates(race, judgement, field),
         "plan": race.plan.to_dict(),
-        "notes": list(race.plan.notes),
+        "notes": [*race.plan.notes, *_replacements(race, field)],
     }
 
 
-def run_report(limits: Limits, minutes: float, seed: int) -> dict[str, Any]:
+def run_report(allowance: Allowance, minutes: float, seed: int) -> dict[str, Any]:
     """The part of a report about the budget, the machine and the versions."""
     return {
-        "budget": {"macs": limits.macs, "params": limits.params, "latency_ms": None, "minutes": minutes},
+        "budget": {**allowance.to_dict(), "minutes": minutes},
         "machine": machine(),
         "versions": versions(),
         "seed": seed,
@@ -61,19 +61,36 @@ def _network(candidate: Candidate) -> dict[str, Any]:
         "design": write_design(candidate.design),
         "macs": candidate.macs,
         "params": candidate.params,
+        "costs": {COST_KEYS[name][0]: COST_KEYS[name][1] * cost for name, cost in candidate.costs.items()},
+        "measured_ms": None if candidate.seconds is None else 1e3 * candidate.seconds,
         "input": list(candidate.design.input),
         "shares": dict(zip(("depth", "width", "resolution"), candidate.shares, strict=True)),
     }
 
 
+def _entered(race: Race) -> dict[str, Candidate]:
+    """Who was in the finals, by the keys of those that were drawn."""
+    return {one.candidate.replaces or one.candidate.key: one.candidate for one in race.finals}
+
+
+def _replacements(race: Race, field: Field) -> list[str]:
+    names = {candidate.key: candidate.design.name for candidate in field.candidates}
+    return [
+        f"{names[old]} was slower than the budget when it was timed; {new.design.name} took its place in the finals"
+        for old, new in _entered(race).items()
+        if new.replaces
+    ]
+
+
 def _rules(race: Race, judgement: Judgement, field: Field) -> dict[str, Any]:
+    entered = _entered(race)
     finals = {one.candidate.key: one for one in judgement.finalists}
     chosen = _finals_of(race, judgement.chosen.candidate.key)
     by_key = {candidate.key: candidate for candidate in field.candidates}
     rows: dict[str, Any] = {}
     for name, key in field.rules.items():
-        candidate = by_key[key]
-        last = _last(race, candidate.key)
+        candidate = entered.get(key, by_key[key])
+        last = _last(race, key)
         row = {**_network(candidate), "accuracy": None, "judged_on": "select", "ci95": None, "failure": ""}
         row["probability_chosen_is_better"] = None
         if candidate.key in finals:
@@ -92,8 +109,10 @@ def _rules(race: Race, judgement: Judgement, field: Field) -> dict[str, Any]:
 def _candidates(race: Race, judgement: Judgement, field: Field) -> list[dict[str, Any]]:
     finals = {one.candidate.key: one for one in judgement.finalists}
     rows: list[dict[str, Any]] = []
-    for candidate in field.candidates:
-        done = [t for rung in race.rungs for t in rung if t.candidate.key == candidate.key]
+    entered = _entered(race)
+    for drawn in field.candidates:
+        candidate = entered.get(drawn.key, drawn)
+        done = [t for rung in race.rungs for t in rung if t.candidate.key == drawn.key]
         final = finals.get(candidate.key)
         estimate = asdict(final.accuracy) if final else None
         rows.append(
@@ -101,6 +120,7 @@ def _candidates(race: Race, judgement: Judgement, field: Field) -> list[dict[str
                 **_network(candidate),
                 "origin": candidate.origin,
                 "stratum": candidate.stratum,
+                "replaces": candidate.replaces,
                 "rungs": [_rung(training) for training in done],
                 "final": estimate
                 and {

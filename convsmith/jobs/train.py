@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from torch import nn
 
 from convsmith.analysis import cost
 from convsmith.data import Images, Normalisation, Split, open_images, split_images
@@ -20,31 +19,29 @@ from convsmith.design import Design, lower, read_design, write_design
 from convsmith.errors import DataError, RunError, TrainingError
 from convsmith.files import write_text
 from convsmith.interop.torch_module import build
-from convsmith.ir import Graph
 from convsmith.jobs.finish import PARITY_IMAGES, finish_run
 from convsmith.jobs.preparation import Preparation
 from convsmith.jobs.references import read_reference
+from convsmith.jobs.rehearsal import check_time, rehearse
 from convsmith.jobs.report_parts import SCHEMA, confusion_report, data_report, incidents_report, quality_report
 from convsmith.jobs.run_folder import RunFolder, TrainedNetwork
+from convsmith.jobs.settings import SETUP_KEYS, rate_of, rate_test, read_settings, setup_for, setup_of
 from convsmith.jobs.step import Show, Tell, ignore, reading, training
 from convsmith.quantities import format_percent
 from convsmith.search.candidate import design_key
 from convsmith.training.batches import TrainingSet
-from convsmith.training.budget import Budget
+from convsmith.training.budget import Budget, Outside
 from convsmith.training.distributed import Group, joined
 from convsmith.training.evaluate import EvaluationSet, logits, recalibrate_batchnorm
-from convsmith.training.events import EventLog, read_events
+from convsmith.training.events import EventLog
 from convsmith.training.initialise import initialise
 from convsmith.training.loop import train as train_module
 from convsmith.training.metrics import wilson
-from convsmith.training.probe import choose_setup
 from convsmith.training.progress import Trained
 from convsmith.training.recipe import Recipe
 from convsmith.training.setup import Setup
 
 DEFAULT_EPOCHS: Final = 20.0
-
-_SETUP_KEYS: Final = tuple(field.name for field in dataclasses.fields(Setup) if field.name != "measured")
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,9 @@ def train(
     minutes: float | None = None,
     seed: int = 0,
     resume: bool = False,
-    recipe: Recipe | None = None,
+    recipe: Recipe | str | Path | None = None,
+    find_rate: bool = False,
+    started: float | None = None,
     tell: Tell = ignore,
     show: Show = ignore,
 ) -> TrainRun:
@@ -83,10 +82,13 @@ def train(
         images: Labelled images: a folder of class folders, a CSV manifest, tar archives, or a named set.
         out: The run folder.
         epochs: Passes over the training images; 20 where neither this nor ``minutes`` is given.
-        minutes: Time for the training itself, in place of epochs.
+        minutes: Time for everything, from reading the images to the report, in place of epochs.
         seed: Decides the split, the first weights, the order of images and their augmentation.
         resume: Go on with the training in ``out`` from its newest checkpoint.
-        recipe: How to train; the default suits short runs from scratch.
+        recipe: How to train, or a file with what is to differ (``docs/recipe.md``); the default suits short runs from
+            scratch.
+        find_rate: Replace the recipe's learning rate by that of a range test.
+        started: When the time began, on the monotonic clock; with this call if not given.
         tell: Told of what happens, in lines.
         show: Told of the progress.
 
@@ -94,12 +96,13 @@ def train(
         ConvsmithError: If design, images, folder or options cannot be used or do not fit each other.
         KeyboardInterrupt: After Ctrl-C or, as ``Terminated``, SIGTERM, with a checkpoint to resume from.
     """
-    started = time.monotonic()
+    started = time.monotonic() if started is None else started
     design = design if isinstance(design, Design) else read_reference(design)
     budget = _budget(epochs, minutes)
     if seed < 0:
         raise TrainingError("the seed must not be negative", received=seed)
     graph = lower(design)
+    read_settings(recipe, Recipe())  # what is wrong in its file is told before images are read
     with joined() as group:
         if group.is_first:
             RunFolder.check(out, resume=resume, source=images)
@@ -108,22 +111,36 @@ def train(
         pictures = group.in_turn(lambda: open_images(images, side=_side(design), progress=reading(show)))
         _check_fit(design, pictures)
         split = split_images(pictures, seed=seed)
-        recipe = recipe or Recipe(policy=Policy.for_images(pictures.side, pictures.channels))
+        recipe = read_settings(recipe, Recipe(policy=Policy.for_images(pictures.side, pictures.channels)))
         folder, chosen = RunFolder(Path(out)), None
-        if group.is_first:
-            folder = RunFolder.create(out, resume=resume, source=images)
-            _keep_design(folder, design)
         learn, watch, judge = (pictures.rows(rows) for rows in (split.train, split.select, split.test))
         tell(f"{len(learn):,} images to learn from, {len(watch):,} to watch, {len(judge):,} to judge by")
         if group.is_first:
-            chosen = (_setup_of(folder) if resume else None) or _choose_setup(graph, design, recipe, group)
+            chosen = (setup_of(folder) if resume else None) or setup_for(graph, design, recipe, group)
         setup = group.setup(chosen)
 
         normalisation = Normalisation.of(pictures, split.train)
         data = TrainingSet(learn, pictures.labels[split.train], normalisation, len(pictures.classes))
+        preparation = Preparation.of(pictures, pictures.side, normalisation)
+        network = TrainedNetwork(design, graph, initialise(build(graph), seed), pictures.classes, preparation)
+        tried = None
+        if find_rate:
+            known = group.share(rate_of(folder) if resume and group.is_first else None)
+            if known is None:
+                tried = rate_test(network.module, data, recipe, seed, setup, group)
+                tell(f"the range test suggests a learning rate of {tried.rate:g}")
+            recipe = dataclasses.replace(recipe, learning_rate=tried.rate if tried is not None else known)
+        outside = None
+        if minutes is not None:
+            outside = rehearse(network, judge, len(learn), len(watch), normalisation, setup, started=started)
+            outside = Outside(**group.share(dataclasses.asdict(outside)))
+            check_time(outside, 60 * minutes)
+        if group.is_first:
+            folder = RunFolder.create(out, resume=resume, source=images)
+            _keep_design(folder, design)
         with EventLog(folder.events) if group.is_first else contextlib.nullcontext() as events:
             done = train_module(
-                initialise(build(graph), seed),
+                network.module,
                 data,
                 recipe=recipe,
                 budget=budget,
@@ -136,6 +153,7 @@ def train(
                 progress=training(show),
                 tell=tell,
                 group=group,
+                outside=outside,
             )
             if events is None:
                 return TrainRun(folder.path, group.share(None))
@@ -143,13 +161,13 @@ def train(
             scores = logits(done.module, judge, normalisation, setup)
             judged = _judged(scores, pictures, split)
             events.write("judged", sync=True, **judged["accuracy"], design=design_key(design))
-        preparation = Preparation.of(pictures, pictures.side, normalisation)
-        network = TrainedNetwork(design, graph, done.module, pictures.classes, preparation)
+        network = dataclasses.replace(network, module=done.module)
         report = {
             **_described(network, judged["accuracy"], minutes),
             **judged,
             **data_report(pictures, split, str(images)),
             **_made(done, recipe, setup, budget, seed, group),
+            **({"rate_test": tried.to_dict()} if tried is not None else {}),
             **incidents_report(done.incidents),
         }
         tell("exporting and checking the exported file")
@@ -200,21 +218,6 @@ def _keep_design(folder: RunFolder, design: Design) -> None:
     write_text(folder.design, write_design(design))
 
 
-def _choose_setup(graph: Graph, design: Design, recipe: Recipe, group: Group) -> Setup:
-    """The fastest setup here for the part of a batch that a process has; many processes do without the kernels."""
-    if group.is_alone:
-        return choose_setup(lambda: build(graph), design.input, recipe.batch)
-    part = max(2, recipe.batch // group.world)
-    return choose_setup(lambda: nn.Sequential(build(graph)), design.input, part)
-
-
-def _setup_of(folder: RunFolder) -> Setup | None:
-    """The setup that an interrupted training ran with: only the same one gives the same bits."""
-    events = read_events(folder.events) if folder.events.is_file() else []
-    trainings = [event["setup"] for event in events if event["event"] == "train"]
-    return Setup(**{key: trainings[-1][key] for key in _SETUP_KEYS if key in trainings[-1]}) if trainings else None
-
-
 def _judged(scores: Any, images: Images, split: Split) -> dict[str, Any]:
     labels = images.labels[split.test]
     right = int(np.count_nonzero(scores.argmax(1) == labels))
@@ -260,7 +263,7 @@ def _made(done: Trained, recipe: Recipe, setup: Setup, budget: Budget, seed: int
     seen |= {"processes": group.world}
     return {
         "recipe": recipe.to_dict(),
-        "plan": {**budget.to_dict(), **seen, **{key: getattr(setup, key) for key in _SETUP_KEYS}},
+        "plan": {**budget.to_dict(), **seen, **{key: getattr(setup, key) for key in SETUP_KEYS}},
         "seconds": {"search": 0.0, "final": done.seconds},
         "machine": machine(),
         "versions": versions(),

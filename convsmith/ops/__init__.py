@@ -37,6 +37,7 @@ from convsmith.ops.regularise import Dropout, DropPath
 from convsmith.ops.resample import Pad, Resize
 from convsmith.ops.select import Gather, Roll, Slice
 from convsmith.ops.shape import Expand, Flatten, Permute, Reshape
+from convsmith.ops.zero_insert import ZeroInsert
 
 ALL_OPS: tuple[type[Op], ...] = (
     AdaptiveAvgPool2d,
@@ -101,6 +102,7 @@ ALL_OPS: tuple[type[Op], ...] = (
     Sub,
     Take,
     Tanh,
+    ZeroInsert,
 )
 
 __all__ = ["ALL_OPS", "Opaque", *(op.__name__ for op in ALL_OPS)]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -96,7 +96,7 @@ class Conv2d(Op):
         options: dict[str, Any] = {"dilation": self.dilation, "groups": self.groups, "bias": self.bias}
         channels = (self.in_channels, self.out_channels, self.kernel_size, self.stride)
         skips = self.kernel_size == (1, 1) and self.stride != (1, 1) and self.padding == ((0, 0), (0, 0))
-        if skips and 1 < self.in_channels // self.groups < 8:
+        if skips and self.in_channels // self.groups < 8:
             return StridedPointwiseConv2d(*channels, **options)
         if symmetric(self.padding):
             return nn.Conv2d(*channels, padding=(self.padding[0][0], self.padding[1][0]), **options)
@@ -201,10 +201,13 @@ class ConvTranspose2d(Op):
     def matrix(self, type: TensorType, weights: Mapping[str, Any]) -> Any:
         from convsmith.ops import sparse
 
-        weight = weights["weight"]
+        return sparse.conv_matrix(type, self.window(type), self.sliding_kernel(weights["weight"]), self.groups)
+
+    def sliding_kernel(self, weight: Any) -> Any:
+        """The kernel (out, in / groups, kh, kw) that does the same when it slides over the map with zeros inserted."""
         grouped = weight.reshape(self.groups, self.in_channels // self.groups, *weight.shape[1:])
         kernel = grouped.swapaxes(1, 2).reshape(self.out_channels, self.in_channels // self.groups, *self.kernel_size)
-        return sparse.conv_matrix(type, self.window(type), kernel[:, :, ::-1, ::-1], self.groups)
+        return kernel[:, :, ::-1, ::-1]
 
     def to_torch(self) -> Any:
         from torch import nn

@@ -79,4 +79,6 @@ def along_axis(type: TensorType, axis: int, matrix: Any) -> Any:
 
 def per_image(matrix: Any, count: int) -> Any:
     """The same matrix for each of ``count`` images or channels."""
+    if count == 1:
+        return sp.csr_array(matrix)
     return sp.csr_array(sp.kron(sp.eye_array(count), matrix, format="csr"))

@@ -48,6 +48,15 @@ class Call(nn.Module):
         return ", ".join([self.function.__name__, *(f"{name}={value!r}" for name, value in self.options.items())])
 
 
+def insert_zeros(input: Tensor, factor: Sequence[int]) -> Tensor:
+    """(N, C, H, W) to (N, C, (H - 1) * down + 1, (W - 1) * right + 1), the pixels ``factor`` apart."""
+    down, right = factor
+    apart = input[:, :, :, None, :, None]
+    blanks = functional.pad(apart, (0, right - 1, 0, 0, 0, down - 1))
+    whole = blanks.flatten(4, 5).flatten(2, 3)
+    return whole[:, :, : whole.shape[2] - down + 1, : whole.shape[3] - right + 1]
+
+
 class PaddedConv1d(nn.Conv1d):
     """A convolution of sequences whose padding differs from side to side."""
 
@@ -76,7 +85,7 @@ class StridedPointwiseConv2d(nn.Conv2d):
     """A 1x1 convolution that skips pixels: they are left out first, and the rest is convolved at stride one.
 
     The same numbers as ``nn.Conv2d``, whose gradient by the weights writes outside its memory in oneDNN as torch 2.13
-    has it, for 2 to 7 input channels in channels_last layout on processors with AVX2.
+    has it, for up to 7 input channels in channels_last layout on processors with AVX2.
     """
 
     def forward(self, input: Tensor) -> Tensor:

@@ -176,10 +176,10 @@ def _geometry(graph: Graph, node: Node, fields: Mapping[str, ReceptiveField]) ->
     types = graph.input_types(node)
     windows = [read for read in node.op.window(*types) if isinstance(read, Window)]
     if isinstance(node.op, Conv1d):
-        yield "size", f"{_size(windows[-1], types[0].shape[-1])} positions"
+        yield "size", f"{size_formula(windows[-1], types[0].shape[-1])} positions"
         return
     if windows != [Window(), Window()]:
-        rows, columns = (_size(window, size) for window, size in zip(windows, types[0].shape[-2:], strict=True))
+        rows, columns = (size_formula(window, size) for window, size in zip(windows, types[0].shape[-2:], strict=True))
         yield "size", f"{rows} rows and columns" if rows == columns else f"{rows} rows, {columns} columns"
     seen, now = fields.get(node.inputs[0]), fields.get(node.name)
     if seen and now:
@@ -189,7 +189,7 @@ def _geometry(graph: Graph, node: Node, fields: Mapping[str, ReceptiveField]) ->
             yield "field", f"{high} pixels seen" if high == wide else f"{high} pixels seen down, {wide} across"
 
 
-def _size(window: Window, size: int) -> str:
+def size_formula(window: Window, size: int) -> str:
     """``⌊(224 + 3 + 3 − 7) / 2⌋ + 1 = 112``; between the pixels of a transposed convolution lie zeros."""
     step, gap = window.stride.numerator, window.stride.denominator
     length = f"{size}" if gap == 1 else f"({size} − 1) × {gap} + 1"

@@ -47,11 +47,16 @@ for key, seeds in networks.items():
 """
 
 
+_BYTES = (("memory for one image", "memory_bytes"), ("exported file", "file_bytes"))
+"""What has a figure of its own where it is limited."""
+
+
 def answer(report: Report) -> Markup:
-    """The verdict in one sentence and the four figures that matter."""
+    """The verdict in one sentence and the figures that matter."""
     accuracy, chosen, budget, data = report["accuracy"], report["chosen"], report["budget"], report["data"]
     low, high = accuracy["ci95"]
     images, seeds = f"{accuracy['images']:,} test images", _plural(accuracy["seeds"], "training", "trainings")
+    threads = report.get("latency", {}).get("threads", 1)
     tiles = (
         _tile("test accuracy", format_percent(accuracy["test"]), f"95 %: {_range(low, high)}", f"{images}, {seeds}"),
         _tile("multiply-adds", format_count(chosen["macs"]), *_of_budget(chosen["macs"], budget["macs"], format_count)),
@@ -59,7 +64,9 @@ def answer(report: Report) -> Markup:
               *_of_budget(chosen["params"], budget["params"], format_count)),
         _tile("time for one image", _milliseconds(chosen["latency_ms"]),
               *_of_budget(chosen["latency_ms"], budget["latency_ms"], _milliseconds),
-              "onnxruntime, this machine, one thread"),
+              f"onnxruntime, this machine, {_plural(threads, 'thread', 'threads')}"),
+        *(_tile(name, format_bytes(chosen[key]), *_of_budget(chosen[key], budget[key], format_bytes))
+          for name, key in _BYTES if budget.get(key) and chosen.get(key)),
     )  # fmt: skip
     took = f"{format_seconds(report['seconds']['total'])} in all" if report["seconds"].get("total") else ""
     source = f"{data['images']:,} images of {len(data['classes'])} classes from {data['source']}"

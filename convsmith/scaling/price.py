@@ -8,13 +8,15 @@ only guides a search; what is promised is always the exact price.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from convsmith.analysis import cost
+from convsmith.analysis import WEIGHT_BYTES, cost
+from convsmith.analysis.memory import peak_activation_bytes
 from convsmith.design import Design, Head, Stage, Stem
 from convsmith.design.lower import add_block, add_head, add_stem
 from convsmith.ir import Builder, TensorType
@@ -29,17 +31,33 @@ _SAME_SAMPLES = (32, 64, 96)
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Exact multiply-adds and parameters."""
+    """What a design or a part of one costs, exactly, for one image.
+
+    Attributes:
+        macs: Multiply-adds.
+        params: Learned parameters.
+        stored: Numbers that a file must hold: the parameters and what nobody learns, such as running statistics.
+        peak: Most bytes of values alive at once when each is released after its last use.
+    """
 
     macs: int
     params: int
+    stored: int
+    peak: int
+
+    @property
+    def memory(self) -> int:
+        """Bytes of the parameters and of the values alive at once."""
+        return WEIGHT_BYTES * self.params + self.peak
 
     def __add__(self, other: Price) -> Price:
-        return Price(self.macs + other.macs, self.params + other.params)
+        """Of a chain of two parts: between them only one map is alive, which both have counted."""
+        macs, params, stored = self.macs + other.macs, self.params + other.params, self.stored + other.stored
+        return Price(macs, params, stored, max(self.peak, other.peak))
 
     def times(self, count: int) -> Price:
-        """The price of ``count`` of these."""
-        return Price(self.macs * count, self.params * count)
+        """The price of a chain of ``count`` of these; none of them costs nothing."""
+        return Price(self.macs * count, self.params * count, self.stored * count, self.peak if count else 0)
 
 
 def price(design: Design) -> Price:
@@ -87,9 +105,11 @@ def _part(input: Map) -> tuple[Builder, str]:
 
 
 def _close(net: Builder, x: str) -> tuple[Price, Map]:
-    part = cost(net.graph(x))
+    graph = net.graph(x)
+    part = cost(graph)
+    stored = sum(map(math.prod, graph.stored_shapes.values()))
     shape = (*net.type(x).shape[1:], 1, 1)
-    return Price(part.macs, part.params), (shape[0], shape[1], shape[2])
+    return Price(part.macs, part.params, stored, peak_activation_bytes(graph)), (shape[0], shape[1], shape[2])
 
 
 def _single(stage: Stage) -> Stage:

@@ -21,8 +21,8 @@ from convsmith.scaling.axes import (
     with_total_depth,
     with_widths,
 )
-from convsmith.scaling.price import price
-from convsmith.scaling.solve import Limits, solve
+from convsmith.scaling.limits import Limits
+from convsmith.scaling.solve import solve
 
 Shares = tuple[float, float, float]
 """Of depth, width and resolution; they add up to one."""
@@ -52,7 +52,7 @@ class Rule:
 
     def template(self, base: Design, limits: Limits) -> Design:
         """The base with the rule's depths and resolution; its widths only set the proportions."""
-        factors = self.factors(1 / limits.use(price(base)))
+        factors = self.factors(1 / limits.taken(base))
         depth = max(len(base.stage), round(total_depth(base) * factors.depth))
         return self.reshape(scale(with_total_depth(base, depth), replace(factors, depth=1.0), quantum=1))
 

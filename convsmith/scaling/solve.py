@@ -2,13 +2,12 @@
 
 Depths, strides, blocks and resolution stay; the widths keep their proportions as well as whole numbers allow. A
 multiplier is found on the form of the cost, the widths are rounded, and every combination of small steps around them
-is looked at until the exact cost lies just below the budget.
+is looked at until the exact cost lies just below the budget. Of several limits the one that allows the least decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -16,9 +15,11 @@ import numpy as np
 
 from convsmith.design import Design, Head
 from convsmith.errors import BudgetError
-from convsmith.quantities import format_count, format_percent
+from convsmith.quantities import format_percent
 from convsmith.scaling.axes import widths_of, with_resolution, with_widths
-from convsmith.scaling.price import BlockForm, Price, block_form, head_price, interpolate, price, stem_price
+from convsmith.scaling.limits import Limits
+from convsmith.scaling.measured import Slopes, largest
+from convsmith.scaling.price import BlockForm, block_form, head_price, interpolate, stem_price
 
 FILL = 0.97
 """A solved design uses at least this share of the tightest budget."""
@@ -32,37 +33,9 @@ _SAMPLES = (32, 64)
 _PLAIN = {"depth": 1, "stride": 1, "width": 1}
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Most multiply-adds and most parameters; None leaves one free.
-
-    Raises:
-        BudgetError: If both are left free.
-    """
-
-    macs: int | None = None
-    params: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.macs is None and self.params is None:
-            raise BudgetError("a budget must limit macs or params", remedy="give at least one, such as --macs 10M")
-
-    def use(self, price: Price) -> float:
-        """Share of the tightest budget that a price takes; above one it is over."""
-        pairs = ((price.macs, self.macs), (price.params, self.params))
-        return max(spent / limit for spent, limit in pairs if limit is not None)
-
-    def use_of(self, macs: Any, params: Any) -> Any:
-        """The same for arrays."""
-        pairs = ((macs, self.macs), (params, self.params))
-        return np.maximum.reduce([spent / limit for spent, limit in pairs if limit is not None])
-
-    def __str__(self) -> str:
-        parts = ((self.macs, "MACs"), (self.params, "parameters"))
-        return " and ".join(f"{format_count(limit)} {name}" for limit, name in parts if limit is not None)
-
-
-def solve(template: Design, limits: Limits, *, quantum: int = 8, pixels: int = 2) -> Design:
+def solve(
+    template: Design, limits: Limits, *, quantum: int = 8, pixels: int = 2, sides: Container[int] | None = None
+) -> Design:
     """The design with the widths of ``template`` multiplied so that it fills the budget and never exceeds it.
 
     Args:
@@ -70,6 +43,7 @@ def solve(template: Design, limits: Limits, *, quantum: int = 8, pixels: int = 2
         limits: The budget; the tightest limit decides.
         quantum: Widths are multiples of this where the budget can be filled so, else of a half, a quarter and so on.
         pixels: How far the resolution may move, up or down, if widths alone cannot fill the budget.
+        sides: Sides that a moved resolution may have, or None for any.
 
     Raises:
         BudgetError: If even the narrowest network is over budget; says what it costs. Or if no whole widths
@@ -77,9 +51,11 @@ def solve(template: Design, limits: Limits, *, quantum: int = 8, pixels: int = 2
         OpError: If a layer does not fit.
     """
     best: tuple[float, Design] | None = None
-    for candidate, step in _attempts(template, quantum, pixels):
+    for candidate, step in _attempts(template, quantum, pixels, sides):
         for found in _nearest(candidate, limits, step):
-            use = limits.use(price(found))
+            use = limits.guessed(found)
+            if FILL <= use <= 1:
+                use = limits.taken(found)
             if FILL <= use <= 1:
                 return found
             if use <= 1 and (best is None or use > best[0]):
@@ -98,31 +74,31 @@ def narrowest(template: Design) -> Design:
     return with_widths(template, (1,) * len(widths_of(template)))
 
 
-def _attempts(template: Design, quantum: int, pixels: int) -> Iterator[tuple[Design, int]]:
+def _attempts(
+    template: Design, quantum: int, pixels: int, sides: Container[int] | None
+) -> Iterator[tuple[Design, int]]:
     """Templates and quanta in the order of preference: coarse widths first, the resolution moved last."""
     quanta = [q for q in (16, 8, 4, 2, 1) if q <= quantum]
     yield from ((template, step) for step in quanta)
     _, height, width = template.input
     for shift in (shift for size in range(1, pixels + 1) for shift in (-size, size)):
-        if min(height, width) + shift > 0:
-            yield from ((with_resolution(template, height + shift, width + shift), step) for step in quanta[-2:])
+        moved = (height + shift, width + shift)
+        if min(moved) > 0 and (sides is None or all(side in sides for side in moved)):
+            yield from ((with_resolution(template, *moved), step) for step in quanta[-2:])
 
 
 def _nearest(template: Design, limits: Limits, quantum: int) -> Iterator[Design]:
     """Designs around the rounded multiplier, most promising first by the form of the cost."""
     shape: Any = np.array(widths_of(template), dtype=np.float64)
     form = _Form(template)
-    center: Any = shape
-    multiplier = 1.0
-    for multipliers in (_COARSE, _FINE):  # the cost grows with the multiplier: the last within budget is the largest
-        rounded = np.maximum(quantum, np.floor(multiplier * multipliers[:, None] * shape / quantum + 0.5) * quantum)
-        within = np.flatnonzero(limits.use_of(*form(rounded.T)) <= 1)
-        if len(within) == 0:
-            return
-        center, multiplier = rounded[within[-1]], multiplier * multipliers[within[-1]]
+    center = _center(template, limits, quantum, form, shape)
+    if center is None:
+        return
     axes = [middle + quantum * steps for middle, steps in zip(center, _steps(len(shape)), strict=True)]
     widths = np.ix_(*axes)
     use = limits.use_of(*form(widths))
+    if limits.others:
+        use = np.maximum(use, Slopes(template, limits, tuple(map(int, center)), quantum)(widths))
     moved = sum(np.abs(np.log(np.maximum(w, 0.5) / middle)) for w, middle in zip(widths, center, strict=True))
     allowed = (use <= 1) & _grows(widths, shape)
     for width in widths:
@@ -130,6 +106,31 @@ def _nearest(template: Design, limits: Limits, quantum: int) -> Iterator[Design]
     order = np.argsort(np.where(allowed, 20 * np.maximum(0.0, _AIM - use) + moved, np.inf), axis=None, kind="stable")
     for index in order[: min(_TRIES if quantum > 2 else 8 * _TRIES, int(allowed.sum()))]:
         yield with_widths(template, tuple(int(np.broadcast_to(width, allowed.shape).flat[index]) for width in widths))
+
+
+def _center(template: Design, limits: Limits, quantum: int, form: _Form, shape: Any) -> Any:
+    """The widest rounded widths in the template's proportions that are within budget; None if there are none."""
+
+    def rounded(multiplier: Any) -> Any:
+        return np.maximum(quantum, np.floor(multiplier * shape / quantum + 0.5) * quantum)
+
+    def taken(multiplier: float) -> float:
+        return limits.guessed(with_widths(template, tuple(map(int, rounded(multiplier)))))
+
+    multiplier = 1.0
+    if limits.macs is not None or limits.params is not None:
+        for multipliers in (
+            _COARSE,
+            _FINE,
+        ):  # the cost grows with the multiplier: the last within budget is the largest
+            within = np.flatnonzero(limits.use_of(*form(rounded(multiplier * multipliers[:, None]).T)) <= 1)
+            if len(within) == 0:
+                return None
+            multiplier *= multipliers[within[-1]]
+    if not limits.others:
+        return rounded(multiplier)
+    found = largest(taken, multiplier, capped=limits.macs is not None or limits.params is not None)
+    return None if found is None else rounded(found)
 
 
 def _steps(count: int) -> list[Any]:
@@ -188,10 +189,8 @@ def _shape(template: Design) -> str:
 
 
 def _refusal(template: Design, limits: Limits) -> BudgetError:
-    least = price(narrowest(template))
-    least_text = f"{format_count(least.macs)} MACs and {format_count(least.params)} parameters"
     return BudgetError(
-        f"cannot be {limits}: the narrowest costs {least_text}",
+        f"cannot be {limits}: the narrowest costs {limits.told(narrowest(template))}",
         where=_shape(template),
         remedy="raise the budget, or take fewer blocks or a lower resolution",
     )

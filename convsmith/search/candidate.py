@@ -9,6 +9,7 @@ import base64
 import dataclasses
 import hashlib
 import math
+from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from convsmith.design import Design, parse_design, write_design
@@ -35,6 +36,9 @@ class Candidate:
         shares: Shares of depth, width and resolution in the logarithm of the budget; they sum to 1.
         macs: Multiply-accumulates for one image.
         params: Learnable parameters.
+        costs: What else the budget limits, by name: bytes, or seconds as predicted.
+        replaces: Key of the network in whose place this one goes to the finals, or nothing.
+        seconds: Time for one image, where it was measured.
     """
 
     key: str
@@ -43,6 +47,9 @@ class Candidate:
     shares: tuple[float, float, float]
     macs: int
     params: int
+    costs: Mapping[str, float] = dataclasses.field(default_factory=dict[str, float], hash=False)
+    replaces: str = ""
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
         assert abs(sum(self.shares) - 1) < 1e-6, self.shares
@@ -66,6 +73,9 @@ class Candidate:
             "shares": list(self.shares),
             "macs": self.macs,
             "params": self.params,
+            "costs": dict(self.costs),
+            "replaces": self.replaces,
+            "seconds": self.seconds,
         }
 
     @classmethod

@@ -99,6 +99,7 @@ def race(
     deadline: float,
     seed: int = 0,
     emit: Emit = lambda event, fields: None,
+    settle: Callable[[Sequence[Candidate]], Sequence[Candidate]] = lambda field: field,
 ) -> Race:
     """Find the finalists among ``candidates`` and train them for the record, by ``deadline``.
 
@@ -113,7 +114,9 @@ def race(
         clock: Seconds that never go back.
         deadline: The moment on ``clock`` when all must be done. At least one final is made even when it has passed.
         seed: Seed of the rungs; the finals use the seeds after it, which played no part in the choice.
-        emit: Told of ``plan``, ``rung``, ``start``, ``training``, ``ranking``, ``finals`` and ``stop``.
+        emit: Told of ``plan``, ``rung``, ``start``, ``training``, ``ranking``, ``finals``, ``settled`` and ``stop``.
+        settle: Gives for networks that are to enter the finals those that do, one for each in the same order: itself,
+            or one that keeps what was promised. Whom it replaces is said by ``Candidate.replaces``.
 
     Raises:
         TrainingError: If no candidate could be trained.
@@ -123,14 +126,15 @@ def race(
     field = tuple(unique[key] for key in dict.fromkeys(candidate.key for candidate in candidates))
     track = _Track(
         train=train, study=study, load=load, policy=policy, clock=clock, deadline=deadline, emit=emit,
-        name=_race_name(field, load, seed),
+        settle=settle, name=_race_name(field, load, seed),
     )  # fmt: skip
     plan = track.start(field, time_candidate)
     entrants = tuple(unique[key] for key in plan.entrants)
     rungs, full = _run_rungs(track, entrants, plan, seed)
     tried = {training.candidate.key for rung in rungs for training in rung}
     standing = (*stand(rungs), *(candidate for candidate in entrants if candidate.key not in tried))
-    finals = _run_finals(track, standing, full, seed)
+    finals, settled = _run_finals(track, standing, full, seed)
+    standing = tuple(settled.get(candidate.key, candidate) for candidate in standing)
     good = {training.candidate.key for training in finals if not training.outcome.failed}
     if not good:
         causes = dict.fromkeys(training.outcome.failure for training in itertools.chain(*rungs, finals))
@@ -142,7 +146,7 @@ def race(
         plan=plan,
         rungs=tuple(tuple(rung) for rung in rungs),
         finals=tuple(finals),
-        finalists=tuple(candidate for candidate in standing if candidate.key in good),
+        finalists=tuple({one.key: one for one in standing if one.key in good}.values()),
         best_rule=next((candidate for candidate in standing if candidate.rule), None),
         stopped=stopped,
     )
@@ -190,12 +194,14 @@ class _Track:
         clock: Callable[[], float],
         deadline: float,
         emit: Emit,
+        settle: Callable[[Sequence[Candidate]], Sequence[Candidate]],
         name: str,
     ) -> None:
         self._train = train
         self._study = study
         self._clock = clock
         self._deadline = deadline
+        self._settle = settle
         self._name = name
         self._paces: dict[str, float] = {}
         self.load = load
@@ -232,6 +238,17 @@ class _Track:
             noted = choose()
             self._study.note(f"{self._name}/{name}", noted)
         return noted
+
+    def settled(self, number: int, field: Sequence[Candidate]) -> list[Candidate]:
+        """Those that enter the finals for ``field``, in its order; a new one trains about as fast as the one before."""
+        noted = self.decide(f"settled {number}", lambda: [candidate.to_dict() for candidate in self._settle(field)])
+        entering = [Candidate.from_dict(values) for values in noted]
+        for before, after in zip(field, entering, strict=True):
+            assert after.key == before.key or after.replaces == before.key
+            self._paces.setdefault(after.key, self._paces[before.key])
+        if entering != list(field):
+            self.emit("settled", {"candidates": noted})
+        return entering
 
     def fits(self, works: Sequence[Work], keep: float = 0.0) -> bool:
         """True if the works end ``keep`` seconds before the deadline; what is on record always fits."""
@@ -304,18 +321,27 @@ def _run_rung(track: _Track, field: Sequence[Candidate], images: int, seed: int)
     return [track.run(work) for work in works if track.fits([work], keep=track.reserve)]
 
 
-def _run_finals(track: _Track, standing: Sequence[Candidate], full: int, seed: int) -> list[Training]:
-    """Finals of the first in the standing and the best rule; of the next ones only if all of these fail."""
+def _run_finals(
+    track: _Track, standing: Sequence[Candidate], full: int, seed: int
+) -> tuple[list[Training], dict[str, Candidate]]:
+    """Finals of the first in the standing and the best rule; of the next ones only if all of these fail.
+
+    Returns the trainings, and who entered by the keys of the standing.
+    """
     finals: list[Training] = []
+    settled: dict[str, Candidate] = {}
     waiting = {candidate.key: candidate for candidate in standing}
     number = 0
     while waiting and all(training.outcome.failed for training in finals):
         number += 1
         chosen = track.decide(f"finals {number}", functools.partial(_finalists, track, tuple(waiting.values()), full))
         track.emit("finals", chosen)
-        field = [waiting.pop(key) for key in chosen["candidates"]]
-        finals += _run_final_rounds(track, field, chosen["images"], chosen["seeds"], seed)
-    return finals
+        before = [waiting.pop(key) for key in chosen["candidates"]]
+        field = track.settled(number, before)
+        settled |= {old.key: new for old, new in zip(before, field, strict=True)}
+        unique = list({candidate.key: candidate for candidate in field}.values())
+        finals += _run_final_rounds(track, unique, chosen["images"], chosen["seeds"], seed)
+    return finals, settled
 
 
 def _finalists(track: _Track, standing: Sequence[Candidate], full: int) -> dict[str, Any]:

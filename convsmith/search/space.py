@@ -9,33 +9,32 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
 from scipy.stats import qmc
 
-from convsmith.design import Design, make_design
+from convsmith.design import Design, make_design, parse_design, write_design
+from convsmith.design.blocks import BLOCKS
 from convsmith.errors import BudgetError, DesignError
 from convsmith.scaling import RULES, Limits, price, solve
 from convsmith.scaling.axes import total_depth, widths_of, with_resolution
+from convsmith.scaling.solve import narrowest
 from convsmith.search.candidate import Candidate, design_key
+from convsmith.search.draw import Draw, Grid, draw, pick, split, spread
+from convsmith.search.space_file import Declaration, SpaceError, default_space
 
 BASE_COST: Final = 4
 """The base costs this fraction of the budget, so that every rule scales it by the same factor."""
 
-MOST_BLOCKS: Final = 28
-"""Good networks of any size have no more (Radosavovic et al., 2020, section 4)."""
-
-FAMILIES: Final[dict[str, dict[str, Any]]] = {
-    "residual": {},
-    "inverted_residual": {"expansion": 4.0},
-    "bottleneck": {"expansion": 4.0},
-    "depthwise": {},
-    "plain": {},
-}
+_DRAWN: Final = 4
+_MORE: Final = 6
+_ATTEMPTS: Final = 24
+_GROWTH: Final = 1.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,62 +44,98 @@ class Space:
     Attributes:
         limits: The budget.
         channels: Channels of the images.
-        native: Side of the images, in pixels; drawn networks see no larger ones.
+        native: Side of the images, in pixels.
         classes: Number of classes.
-        families: Blocks of the drawn networks, in turn; the first is the block of the base and the rules.
+        declared: What does not depend on images and budget.
     """
 
     limits: Limits
     channels: int
     native: int
     classes: int
-    families: tuple[str, ...] = ("residual", "inverted_residual")
+    declared: Declaration = dataclasses.field(default_factory=default_space)
 
     @property
     def stages(self) -> int:
-        """Resolutions that a network works at: as many as leave a last map of about 4x4."""
-        return 2 if self.native < 16 else 3 if self.native < 48 else 4
+        """Resolutions that a network works at: as declared, or as many as leave a last map of about 4x4."""
+        return self.declared.depth.stages or (2 if self.native < 16 else 3 if self.native < 48 else 4)
 
     @property
-    def stem_stride(self) -> int:
-        """Large images are halved at once."""
-        return 1 if self.native < 48 else 2
+    def stem_strides(self) -> tuple[int, ...]:
+        """Strides of the stem to choose from; by itself, large images are halved at once."""
+        return tuple(stride or (1 if self.native < 48 else 2) for stride in self.declared.stem.stride)
 
     @property
     def quantum(self) -> int:
         """Widths are multiples of this where that fills the budget; small networks need finer steps."""
-        macs = self.limits.macs or 16 * (self.limits.params or 0)
-        return 8 if macs >= 16_000_000 else 4 if macs >= 1_000_000 else 2
+        limits = self.limits
+        macs = limits.macs or 16 * (limits.params or 0) or min(measure.macs for measure in limits.others)
+        return self.declared.width.multiple or (8 if macs >= 16_000_000 else 4 if macs >= 1_000_000 else 2)
 
     @property
-    def resolutions(self) -> tuple[int, ...]:
-        """Sides of the images that drawn networks see, from half the native one up."""
-        step = 4 if self.native >= 24 else 2
-        least = max(2 ** (self.stages - 1) * self.stem_stride, self.native // 2)
-        sides = range(self.native, least - 1, -step)
-        return tuple(reversed(sides))
+    def pixels(self) -> int:
+        """How far a resolution may move to fill the budget."""
+        return 2 if self.native >= 24 else 0
 
-    def shape(self, family: str, depths: Sequence[int], growth: float, side: int) -> Design:
+    @property
+    def totals(self) -> range:
+        """Numbers of blocks that are drawn.
+
+        Raises:
+            SpaceError: If there are more stages than blocks.
+        """
+        least, most = self.declared.depth.blocks
+        if most < self.stages:
+            rule = f"'depth.blocks' must allow a block in each of {self.stages} stages"
+            raise SpaceError(rule, received=[least, most], where="space", remedy="raise it or set 'depth.stages'")
+        return range(max(least, self.stages), most + 1)
+
+    def resolutions(self, stem_stride: int) -> tuple[int, ...]:
+        """Sides of the images that drawn networks see, ascending: from where every stage has pixels left.
+
+        Raises:
+            SpaceError: If there is none.
+        """
+        scale = self.declared.resolution.scale
+        step = self.declared.resolution.step or (4 if self.native >= 24 else 2)
+        needed, most = 2 ** (self.stages - 1) * stem_stride, math.floor(self.native * scale[1] + 1e-9)
+        least = max(needed, math.ceil(self.native * scale[0] - 1e-9))
+        if least > most:
+            rule = f"{self.stages} stages behind a stem of stride {stem_stride} need images of {needed} px"
+            remedy = "set 'depth.stages' or 'stem.stride' lower or 'resolution.scale' higher"
+            raise SpaceError(rule, received=f"{most} px at most", where="space", remedy=remedy)
+        return tuple(reversed(range(most, least - 1, -step)))
+
+    def shape(self, choices: Draw, total: int, side: int) -> Design:
         """A design of this shape; its widths only set the proportions."""
+        depths = spread(total, self.stages, choices.tilt, choices.bulge)
         stages = [
             {
                 "block": family,
                 "depth": depth,
-                "width": round(64 * growth**number),
+                "width": round(64 * choices.growth**number),
                 "stride": 1 if number == 0 else 2,
-                **FAMILIES[family],
+                **self._options(family, choices),
             }
-            for number, depth in enumerate(depths)
+            for number, (family, depth) in enumerate(zip(choices.families, depths, strict=True))
         ]
         return make_design(
             {
                 "name": "shape",
                 "input": [self.channels, side, side],
-                "stem": {"block": "conv", "width": 64, "stride": self.stem_stride},
+                "stem": {"block": "conv", "width": 64, "stride": choices.stem_stride},
                 "stage": stages,
                 "head": {"task": "classify", "classes": self.classes},
             }
         )
+
+    def _options(self, family: str, choices: Draw) -> dict[str, Any]:
+        options: dict[str, Any] = {}
+        if family in type(self.declared.expansion).model_fields:
+            options["expansion"] = pick(getattr(self.declared.expansion, family), choices.expansion)
+        if choices.se_ratio and "se_ratio" in inspect.signature(BLOCKS[family]).parameters:
+            options["se_ratio"] = choices.se_ratio
+        return options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,15 +154,28 @@ class Field:
     rules: dict[str, str]
     refused: dict[str, str]
 
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values; the base as TOML text."""
+        candidates = [candidate.to_dict() for candidate in self.candidates]
+        return {**vars(self), "base": write_design(self.base), "candidates": candidates}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Field:
+        """The inverse of ``to_dict``."""
+        candidates = tuple(Candidate.from_dict(one) for one in values["candidates"])
+        return cls(parse_design(values["base"], where="base"), candidates, values["rules"], values["refused"])
+
 
 def make_field(space: Space, draws: int, *, seed: int) -> Field:
     """All rules and ``draws`` networks spread evenly over the space.
 
     Raises:
         BudgetError: If not even the smallest network of the space meets the budget; says what it costs.
+        SpaceError: If the space holds no network.
     """
     base = base_design(space)
-    ratio = 1 / space.limits.use(price(base))
+    ratio = 1 / space.limits.taken(base)
+    grids = {stride: _grid(space, base, ratio, stride) for stride in space.stem_strides}
     candidates: dict[str, Candidate] = {}
     rules: dict[str, str] = {}
     refused: dict[str, str] = {}
@@ -138,20 +186,71 @@ def make_field(space: Space, draws: int, *, seed: int) -> Field:
         except (BudgetError, DesignError) as error:
             refused[f"rule:{name}"] = str(error)
             continue
-        rules[name] = _enter(candidates, f"rule:{name}", design, base, ratio)
-    points = qmc.Sobol(4, rng=np.random.default_rng(seed)).random(_power_of_two(8 * draws))
-    for number, point in enumerate(points.tolist()):
+        rules[name] = _enter(candidates, f"rule:{name}", design, base, space.limits)
+    for number, point in enumerate(_points(8 * draws, seed)):
         if sum(1 for candidate in candidates.values() if not candidate.rule) >= draws:
             break
-        family = space.families[number % len(space.families)]
+        choices = draw(space.declared, number, point, space.stages, space.stem_strides)
         try:
-            shape = _drawn(space, family, point)
-            design = solve(shape, space.limits, quantum=space.quantum, pixels=2 if space.native >= 24 else 0)
-        except (BudgetError, DesignError) as error:
+            design = construct(space, choices, grids[choices.stem_stride])
+        except BudgetError as error:
             refused[f"draw:{number}"] = str(error)
             continue
-        _enter(candidates, f"draw:{number}", design, base, ratio)
+        _enter(candidates, f"draw:{number}", design, base, space.limits)
     return Field(base, tuple(candidates.values()), rules, refused)
+
+
+def construct(space: Space, choices: Draw, grid: Grid) -> Design:
+    """The drawn network that fills the budget, or the one like it that does: shallower, then at another resolution.
+
+    A shape that costs too much at one channel, or whose whole widths leave gaps in the budget, is not thrown away:
+    the next one on its line is taken.
+
+    Raises:
+        BudgetError: If none of those near it fills the budget.
+    """
+    total, side = grid.at(choices.depth, choices.resolution)
+    first: BudgetError | None = None
+    for fewer, near in itertools.islice(_affordable(space, choices, grid, total, side), _ATTEMPTS):
+        shape = space.shape(choices, fewer, near)
+        try:
+            return solve(shape, space.limits, quantum=space.quantum, pixels=space.pixels, sides=grid.free[fewer])
+        except BudgetError as error:
+            first = first or error
+    raise first or BudgetError(f"no network of this kind meets {space.limits}", where="+".join(choices.families))
+
+
+def _affordable(space: Space, choices: Draw, grid: Grid, total: int, side: int) -> Iterator[tuple[int, int]]:
+    """Blocks and sides that are within budget at one channel, the nearest to those drawn first."""
+
+    def fits(total: int, side: int) -> bool:
+        return space.limits.guessed(narrowest(space.shape(choices, total, side))) <= 1
+
+    for near, totals in grid.near(total, side):
+        # Cost grows with the blocks, so all behind the first that fits do.
+        low, high = 0, len(totals)
+        while low < high:
+            middle = (low + high) // 2 if low or high < len(totals) else 0
+            low, high = (low, middle) if fits(totals[middle], near) else (middle + 1, high)
+        yield from ((fewer, near) for fewer in totals[low : low + _ATTEMPTS // 3])
+
+
+def _grid(space: Space, base: Design, ratio: float, stem_stride: int) -> Grid:
+    grid = Grid.of(
+        space.declared, (total_depth(base), base.input[1]), ratio, space.totals, space.resolutions(stem_stride)
+    )
+    if not grid.sides:
+        rule = "no number of blocks and resolution of the space have shares in these ranges"
+        ranges = {name: list(value) for name, value in space.declared.shares.model_dump().items()}
+        raise SpaceError(rule, received=ranges, where="space", remedy="widen [shares], 'depth.blocks' or 'resolution'")
+    return grid
+
+
+def _points(count: int, seed: int) -> list[list[float]]:
+    """Points of the unit cube, evenly spread; the second engine leaves the first one's points as they are."""
+    many = _power_of_two(count)
+    parts = ((_DRAWN, np.random.default_rng(seed)), (_MORE, np.random.default_rng([seed, 1])))
+    return np.hstack([qmc.Sobol(size, rng=rng).random(many) for size, rng in parts]).tolist()
 
 
 def base_design(space: Space) -> Design:
@@ -162,68 +261,89 @@ def base_design(space: Space) -> Design:
     to be a network, the base is made shallower, then dearer.
 
     Raises:
-        BudgetError: If not even the smallest network of the space meets the budget.
+        BudgetError: If not even the smallest network of the space meets the budget; says what it costs.
     """
-    base = _base(space)
+    base = _base(space, space.limits)
     if base is not None:
         return base
-    larger = space
-    while _base(larger) is None:
-        larger = dataclasses.replace(larger, limits=_reduced(larger.limits, 1 / 1.2))
+    least = narrowest(_base_shape(space, 1, space.declared.families[0]))
+    larger = Limits.joined([_enough(space, one, least) for one in space.limits.each()])
     raise BudgetError(
-        f"no network for {space.native} px images and {space.classes} classes meets {space.limits}",
-        remedy=f"the smallest budget that works is about {larger.limits}",
+        f"no network for {space.native} px images and {space.classes} classes meets {space.limits}: the smallest "
+        f"costs {space.limits.told(least)}",
+        remedy=f"the smallest budget that works is about {_enough(space, larger, least)}",
     )
 
 
-def _base(space: Space) -> Design | None:
-    side = min(space.resolutions, key=lambda side: abs(side - space.native / math.sqrt(2)))
-    for share, depth in itertools.product((BASE_COST, 2, 1.25), (2, 1)):
-        shape = space.shape(space.families[0], (depth,) * space.stages, 2.0, side)
+def _enough(space: Space, limits: Limits, least: Design) -> Limits:
+    """The limits raised until a base can be made."""
+    raised = limits if _base(space, limits) else limits.times(max(1.0, limits.taken(least)))
+    while _base(space, raised) is None:
+        raised = raised.times(_GROWTH)
+    return raised
+
+
+def smallest(space: Space) -> list[Design]:
+    """The networks that cost least: of every family the fewest blocks, of one channel, at the lowest resolution."""
+    stride = max(space.stem_strides)
+    found: list[Design] = []
+    for family in dict.fromkeys(space.declared.families):
+        choices = Draw((family,) * space.stages, 0.0, 0.0, 1.5, 0.0, 0.0, stride, min(space.declared.se_ratio), 0.0)
+        found.append(narrowest(space.shape(choices, space.totals[0], space.resolutions(stride)[0])))
+    return found
+
+
+def typical(space: Space) -> dict[str, Design]:
+    """For every family, a network like the base that fills the whole budget, where there is one."""
+    found: dict[str, Design] = {}
+    for depth, family in itertools.product((1, 2), space.declared.families):
         with contextlib.suppress(BudgetError):
-            return solve(shape, _reduced(space.limits, share), quantum=space.quantum, pixels=0)
+            found[family] = solve(_base_shape(space, depth, family), space.limits, quantum=space.quantum, pixels=0)
+    return found
+
+
+def _base_shape(space: Space, depth: int, family: str) -> Design:
+    stride = space.stem_strides[0]
+    side = min(space.resolutions(stride), key=lambda side: abs(side - space.native / math.sqrt(2)))
+    choices = Draw((family,) * space.stages, 0.0, 0.0, 2.0, 0.0, 0.0, stride, space.declared.se_ratio[0], 0.0)
+    return space.shape(choices, depth * space.stages, side)
+
+
+def _base(space: Space, limits: Limits) -> Design | None:
+    family = space.declared.families[0]
+    for share, depth in itertools.product((BASE_COST, 2, 1.25), (2, 1)):
+        with contextlib.suppress(BudgetError):
+            return solve(_base_shape(space, depth, family), limits.times(1 / share), quantum=space.quantum, pixels=0)
     return None
 
 
-def _reduced(limits: Limits, share: float) -> Limits:
-    return Limits(
-        *(None if limit is None else max(1, math.ceil(limit / share)) for limit in (limits.macs, limits.params))
-    )
-
-
-def _drawn(space: Space, family: str, point: list[float]) -> Design:
-    """The shape at a point of the unit cube: depth, where the depth goes, growth of the widths, resolution."""
-    depth, tilt, growth, resolution = point
-    total = round(space.stages * (MOST_BLOCKS / space.stages) ** depth)
-    position = np.linspace(-1, 1, space.stages)
-    weights = np.exp((2 * tilt - 1) * position)
-    depths = np.maximum(1, np.floor(weights / weights.sum() * total)).astype(int)
-    sides = space.resolutions
-    side = sides[min(int(resolution * len(sides)), len(sides) - 1)]
-    return space.shape(family, [int(number) for number in depths], 1.5 * 2**growth, side)
-
-
-def _enter(candidates: dict[str, Candidate], origin: str, design: Design, base: Design, ratio: float) -> str:
+def _enter(candidates: dict[str, Candidate], origin: str, design: Design, base: Design, limits: Limits) -> str:
     """Add a network and return its key; one that is there already keeps the origin it has."""
+    key = design_key(design)
+    if key not in candidates:
+        candidates[key] = make_candidate(design, origin, shares(base, design, 1 / limits.taken(base)), limits)
+    return key
+
+
+def make_candidate(design: Design, origin: str, split: tuple[float, float, float], limits: Limits) -> Candidate:
+    """A candidate named after what it is, with what it costs."""
     named = design.model_copy(update={"name": describe(design)})
     cost = price(named)
-    key = design_key(named)
-    candidates.setdefault(key, Candidate(key, named, origin, shares(base, named, ratio), cost.macs, cost.params))
-    return key
+    return Candidate(design_key(named), named, origin, split, cost.macs, cost.params, limits.costs(named))
 
 
 def shares(base: Design, design: Design, ratio: float) -> tuple[float, float, float]:
     """Shares of depth, width and resolution in the logarithm of ``ratio``; width takes what the others leave."""
-    depth = math.log(total_depth(design) / total_depth(base)) / math.log(ratio)
-    resolution = 2 * math.log(design.input[1] / base.input[1]) / math.log(ratio)
-    return depth, 1 - depth - resolution, resolution
+    return split((total_depth(base), base.input[1]), (total_depth(design), design.input[1]), ratio)
 
 
 def describe(design: Design) -> str:
-    """A name that says what the network is: block, depths, widths and side, as ``residual-2.2.2-w8.16.32-r24``."""
+    """A name that says what the network is: blocks, depths, widths and side, as ``residual-2.2.2-w8.16.32-r24``."""
+    blocks = "+".join(dict.fromkeys(stage.block for stage in design.stage))
+    excited = "-se" if any(stage.options.get("se_ratio") for stage in design.stage) else ""
     depths = ".".join(str(stage.depth) for stage in design.stage)
     widths = ".".join(str(width) for width in widths_of(design)[1 : 1 + len(design.stage)])
-    return f"{design.stage[0].block}-{depths}-w{widths}-r{design.input[1]}"
+    return f"{blocks}{excited}-{depths}-w{widths}-r{design.input[1]}"
 
 
 def _power_of_two(count: int) -> int:

@@ -111,6 +111,11 @@ def cheapest(candidate: Candidate) -> tuple[float, ...]:
     return candidate.macs, candidate.params
 
 
+def fastest(candidate: Candidate) -> tuple[float, ...]:
+    """The order of costs where time is what counts: least time as measured, then fewest macs, then fewest params."""
+    return math.inf if candidate.seconds is None else candidate.seconds, candidate.macs, candidate.params
+
+
 def right(outcome: Outcome) -> NDArray[np.bool_]:
     """Whether each judged image was right, (total,)."""
     assert outcome.correct is not None

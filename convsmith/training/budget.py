@@ -41,6 +41,27 @@ class Budget:
         return {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
 
 
+@dataclasses.dataclass(frozen=True)
+class Outside:
+    """What a budget in seconds covers beside the training.
+
+    Attributes:
+        before: Seconds that were spent when the training began.
+        after: Seconds that what follows takes, apart from judging.
+        images: Images judged afterwards.
+        pace: Seconds to judge one, as long as the training has not measured that itself.
+    """
+
+    before: float = 0.0
+    after: float = 0.0
+    images: int = 0
+    pace: float = 0.0
+
+    def seconds(self, pace: float | None = None) -> float:
+        """All of it, with judging at a measured pace."""
+        return self.before + self.after + self.images * (self.pace if pace is None else pace)
+
+
 class Meter:
     """Counts images and seconds against a budget.
 
@@ -49,12 +70,22 @@ class Meter:
         count: Images in the training set, the length of an epoch.
         batch: Images per step.
         clock: Seconds that never go back.
+        outside: Seconds of the budget that are not the training's.
 
     Raises:
         TrainingError: If the budget is shorter than two images, the smallest batch.
     """
 
-    def __init__(self, budget: Budget, count: int, batch: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        budget: Budget,
+        count: int,
+        batch: int,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        outside: float = 0.0,
+    ) -> None:
+        self.outside = outside
         self._seconds_limit = budget.seconds
         self._image_limit = _whole_batches(budget, count, batch)
         self._batch = batch
@@ -71,7 +102,8 @@ class Meter:
     def progress(self) -> float:
         """The share of the budget spent, from 0 to 1."""
         if self._seconds_limit is not None:
-            return min(self.seconds / self._seconds_limit, 1.0)
+            spent, left = self.seconds, self._seconds_limit - self.outside
+            return min(spent / left, 1.0) if spent < left else 1.0
         return self.images / self._image_limit
 
     def next_batch(self) -> int:

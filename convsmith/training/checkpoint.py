@@ -128,6 +128,12 @@ def load_latest(folder: Path) -> Found | None:
     return None
 
 
+def copies_of(state: State) -> dict[str, torch.Tensor]:
+    """The tensors as contiguous copies in the processor's memory, wherever they are: files know no device."""
+    form = {"copy": True, "memory_format": torch.contiguous_format}
+    return {key: tensor.to("cpu", **form) for key, tensor in state.tensors.items()}
+
+
 def _files(checkpoint: Checkpoint) -> Iterator[tuple[str, bytes]]:
     yield _STATE, _serialized(checkpoint.state)
     if checkpoint.good is not None:
@@ -141,8 +147,7 @@ def _files(checkpoint: Checkpoint) -> Iterator[tuple[str, bytes]]:
 
 
 def _serialized(state: State) -> bytes:
-    copies = {key: tensor.clone(memory_format=torch.contiguous_format) for key, tensor in state.tensors.items()}
-    return save(copies)
+    return save(copies_of(state))
 
 
 def _load(path: Path) -> Checkpoint:

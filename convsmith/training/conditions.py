@@ -15,6 +15,7 @@ import torch
 
 from convsmith import kernels
 from convsmith.processor import instruction_sets, processor_name
+from convsmith.training.device import card_name
 from convsmith.training.setup import Setup
 
 _SWITCHES: Final = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA")
@@ -28,8 +29,10 @@ def conditions(setup: Setup) -> dict[str, Any]:
     setting = {key: value for key, value in setup.to_dict().items() if key != "measured"}
     # Without a compiler torch's operators stand in for the kernels, and add up in another order.
     compiled = {"compiled kernels": kernels.available()} if setup.kernels else {}
+    card = {"card": card_name(setup.device)} if setup.device != "cpu" else {}
     return {
         **compiled,
+        **card,
         **{name: version(name) for name in ("convsmith", "torch", "numpy")},
         "torch build": torch.version.git_version,  # pyright: ignore[reportAttributeAccessIssue]
         "processor": processor_name(),

@@ -1,10 +1,10 @@
 """One training in many processes: each computes on its part of every batch, and all hold the same weights.
 
-``torchrun`` starts the processes and tells each its rank; torch's gloo carries what they tell each other. A batch is
-the batch of one process, cut into contiguous parts; gradients, losses and the statistics of batch norm are those of the
-whole of it. What may differ between processes is decided for all by the first: the clock, the setup, the state to go on
-from. Only the first writes files and speaks. Once in every step, between forward and backward, all exchange four
-numbers, so that all go on, roll back or stop alike.
+``torchrun`` starts the processes and tells each its rank; torch's gloo carries what they tell each other, and NCCL what
+lies on cards. A batch is the batch of one process, cut into contiguous parts; gradients, losses and the statistics of
+batch norm are those of the whole of it. What may differ between processes is decided for all by the first: the clock,
+the setup, the state to go on from. Only the first writes files and speaks. Once in every step, between forward and
+backward, all exchange four numbers, so that all go on, roll back or stop alike.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ from torch.nn.parallel import DistributedDataParallel
 from convsmith.data import Rows
 from convsmith.errors import Terminated, TrainingError
 from convsmith.processor import available_threads
+from convsmith.training.device import available_device
 from convsmith.training.evaluate import EvaluationSet
 from convsmith.training.setup import Setup
 
 STEP_SECONDS: Final = 60  # that a process may lag behind in a step before the others take it for dead
 _WAIT_SECONDS: Final = 12 * 3600  # for what only the first does: reading images, judging, exporting
-_FAILURES: Final = ("gloo", "connection reset", "connection closed", "broken pipe", "timed out waiting")
+_FAILURES: Final = ("gloo", "nccl", "connection reset", "connection closed", "broken pipe", "timed out waiting")
 
 T = TypeVar("T")
 
@@ -181,7 +182,7 @@ class Group:
         """Wait for all, however long that takes."""
         if not self.is_alone:
             with self.failures_named():
-                dist.barrier()
+                dist.all_reduce(torch.zeros(1))  # a barrier would be the cards' affair where there are some
             self._now = self.share(time.monotonic())
 
     def part_ways(self) -> None:
@@ -231,6 +232,14 @@ def is_first_process() -> bool:
     return _number("RANK", 0) == 0
 
 
+def check_alone(command: str) -> None:
+    """Raise a ``TrainingError`` if ``torchrun`` started several processes for a command that is one."""
+    world = _number("WORLD_SIZE", 1)
+    if world > 1:
+        remedy = "start it without torchrun; `train` is what many processes can share"
+        raise TrainingError(f"{command} runs in one process", received=world, where="WORLD_SIZE", remedy=remedy)
+
+
 @contextlib.contextmanager
 def joined() -> Iterator[Group]:
     """Meet the other processes, if ``torchrun`` started this one.
@@ -243,7 +252,7 @@ def joined() -> Iterator[Group]:
         yield Group()
         return
     try:
-        dist.init_process_group("gloo", timeout=timedelta(seconds=_WAIT_SECONDS))
+        dist.init_process_group(_backend(), timeout=timedelta(seconds=_WAIT_SECONDS))
         group = Group(dist.get_rank(), world, _number("LOCAL_RANK", 0), _number("LOCAL_WORLD_SIZE", 1))
     except (RuntimeError, ValueError) as error:
         rule = f"the {world} processes of a training must meet: {str(error).splitlines()[0]}"
@@ -253,6 +262,23 @@ def joined() -> Iterator[Group]:
         yield group
     finally:
         dist.destroy_process_group()
+
+
+def _backend() -> str:
+    """Gloo for what lies in the processor's memory, and where there are cards NCCL for what lies on them.
+
+    Raises:
+        TrainingError: If a machine has fewer cards than processes.
+    """
+    if available_device() == "cpu":
+        return "gloo"
+    have, need = torch.cuda.device_count(), _number("LOCAL_WORLD_SIZE", 1)
+    if need > have:
+        rule = f"each process of a machine needs a card of its own, and there are {have}"
+        remedy = "start fewer processes, or set CUDA_VISIBLE_DEVICES to nothing to train on the processors"
+        raise TrainingError(rule, received=need, remedy=remedy)
+    torch.cuda.set_device(_number("LOCAL_RANK", 0))
+    return "cpu:gloo,cuda:nccl"
 
 
 def _number(name: str, default: int) -> int:

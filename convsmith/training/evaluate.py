@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from convsmith.data.augment import Normalisation
 from convsmith.data.rows import Pixels
 from convsmith.training.batches import Batches, TrainingSet, as_nchw, check_images
 from convsmith.training.setup import Setup
+
+RECALIBRATION_IMAGES: Final = 2048
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,22 +49,28 @@ def logits(
         module: The network; its mode is put back afterwards.
         pixels: uint8, (N, H, W, C); may be a memory map.
         normalisation: The one the network was trained with.
-        setup: Number type, layout, threads and batch.
+        setup: Device, number type, layout, threads and batch.
         flip_tta: Average the scores of each image and of its mirror image.
     """
     scores: list[NDArray[np.float32]] = []
-    with _mode(module, training=False), setup.threads_set(), torch.inference_mode():
+    with setup.lent(module), _mode(module, training=False), setup.threads_set(), torch.inference_mode():
         for start in range(0, len(pixels), setup.batch_forward):
             images = normalisation.apply(as_nchw(pixels[start : start + setup.batch_forward]).float())
             batch = setup.forward(module, images)
             if flip_tta:
                 batch = (batch + setup.forward(module, images.flip(-1))) / 2
-            scores.append(batch.numpy())
+            scores.append(batch.cpu().numpy())
     return np.concatenate(scores)
 
 
 def recalibrate_batchnorm(
-    module: nn.Module, data: TrainingSet, setup: Setup, *, batches: int = 16, batch: int = 128, seed: int = 0
+    module: nn.Module,
+    data: TrainingSet,
+    setup: Setup,
+    *,
+    images: int = RECALIBRATION_IMAGES,
+    batch: int = 128,
+    seed: int = 0,
 ) -> nn.Module:
     """Compute the running statistics of every batch norm anew, as the plain mean over training images; in place.
 
@@ -71,8 +80,8 @@ def recalibrate_batchnorm(
     Args:
         module: The network; left in eval mode.
         data: Training images.
-        setup: Number type, layout and threads.
-        batches: Number of batches at most; never more than the images fill.
+        setup: Device, number type, layout and threads.
+        images: Images at most; never more batches than there are images for.
         batch: Images per batch, at least 2.
         seed: Draws which images.
     """
@@ -85,8 +94,8 @@ def recalibrate_batchnorm(
         layer.reset_running_stats()
         layer.momentum = None  # the plain mean over all batches
         layer.train()
-    with setup.threads_set(), torch.no_grad():
-        for number in range(min(batches, len(data.labels) // size)):
+    with setup.lent(module), setup.threads_set(), torch.no_grad():
+        for number in range(min(images, len(data.labels)) // size):
             setup.forward(module, feed.at(number * size, size)[0])
     for layer, momentum in zip(norms, momenta, strict=True):
         layer.momentum = momentum

@@ -102,20 +102,23 @@ class Keeper:
     def _tell_resumed(self, differs: dict[str, list[Any]], damaged: tuple[str, ...]) -> None:
         learner, journal = self._learner, self._journal
         timed = "seconds" in learner.identity["budget"]
+        drifts = learner.setup.device != "cpu"
         journal.note(
             "resumed",
             kept=journal.count,
             step=learner.meter.steps,
             images=learner.meter.images,
             file=self._newest,
-            exact=not (differs or timed),
+            exact=not (differs or timed or drifts),
             differs=differs,
             damaged=list(damaged),
         )
         for name in damaged:
             journal.tell(f"warning: checkpoint {name} is damaged and left out")
         line = f"going on from step {learner.meter.steps:,}"
-        if differs:
+        if drifts and not differs:
+            journal.tell(f"warning: {line}; the result will be close, not exact: a card adds up in an order of its own")
+        elif differs:
             journal.tell(f"warning: {line}; the result will be close, not exact: {told(differs)}")
         else:
             journal.tell(line + (", exactly but for the clock, which the budget is in" if timed else ", exactly"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import time
 from typing import Any, Final
 
 import torch
@@ -13,9 +14,10 @@ from torch import nn
 from convsmith.errors import TrainingError
 from convsmith.training.average import WeightAverage
 from convsmith.training.batches import Batches, TrainingSet, class_weights
-from convsmith.training.budget import Budget, Meter
+from convsmith.training.budget import Budget, Meter, Outside
 from convsmith.training.checkpoint import Checkpoint, State
 from convsmith.training.conditions import conditions
+from convsmith.training.device import seed_all
 from convsmith.training.distributed import Group
 from convsmith.training.evaluate import EvaluationSet, logits
 from convsmith.training.events import Journal
@@ -57,6 +59,7 @@ class Learner:
         select: EvaluationSet | None = None,
         rollbacks: int = 0,
         group: Group | None = None,
+        outside: Outside | None = None,
     ) -> None:
         self.group = group or Group()
         self.module = setup.place(module).train()
@@ -74,7 +77,10 @@ class Learner:
             whiten_first_layer(module, Batches(data, None, seed).at(0, min(WHITENING_IMAGES, len(data.labels)))[0])
         self.parts.settle(*data.pixels.shape[1:])
         self.group.wait()  # so that the clock of all begins when the last is ready
-        self.meter = Meter(budget, len(data.labels), recipe.batch, clock=self.group.clock)
+        self._outside = outside or Outside()
+        self.meter = Meter(
+            budget, len(data.labels), recipe.batch, clock=self.group.clock, outside=self._outside.seconds()
+        )
         self.optimizer = make_optimizer(module, recipe)
         self.average = WeightAverage(module, recipe.ema) if recipe.ema else None
         self.guard = Guard(data.classes, active=rollbacks > 0)
@@ -99,38 +105,48 @@ class Learner:
             conditions=self.conditions,
         )
 
-    def step(self) -> None:
-        """One batch forward, backward and into the weights.
+    def step(self, rate: float | None = None) -> float:
+        """One batch forward, backward and into the weights; returns its loss.
+
+        Args:
+            rate: The learning rate of this step, in place of the schedule's.
 
         Raises:
             Divergence: If the loss or the gradient stops being finite, or the loss jumps; see ``roll_back``.
         """
         recipe, meter, size = self.recipe, self.meter, self.meter.next_batch()
-        self.rate = recipe.learning_rate * learning_rate(self.fraction, recipe) * rate_factor(self.rollbacks)
+        scheduled = recipe.learning_rate * learning_rate(self.fraction, recipe) * rate_factor(self.rollbacks)
+        self.rate = scheduled if rate is None else rate
         set_rate(self.optimizer, self.rate)
         if self.guard.is_due(meter.steps):
             self.guard.offer(self._state())
         start, count = self.group.take(size)
         loss = self._gradients(*self.batches.at(meter.images + start, count, size))
         self._check_spike(loss)
+        scaler = self.parts.scaler
+        scaler.unscale_(self.optimizer)
         if recipe.clip_norm:
             norm = nn.utils.clip_grad_norm_(self.module.parameters(), recipe.clip_norm, foreach=True)
-            self._check_finite("gradient norm", norm.item())
-        self.optimizer.step()
+            if scaler.get_scale() <= 1.0:  # above it an overflow only says that the scale is too large
+                self._check_finite("gradient norm", norm.item())
+        scaler.step(self.optimizer)
+        scaler.update()
         self.guard.confirm()
         meter.add(size)
         self.loss += max(LOSS_WEIGHT, 1.0 / meter.steps) * (loss - self.loss)
-        self._before, self.fraction = self.fraction, meter.progress()
+        self._before, self.fraction = self.fraction, max(self.fraction, meter.progress())
         if self.average is not None and (meter.steps % AVERAGE_EVERY == 0 or self.fraction >= 1.0):
             self.average.update(self.fraction)
+        return loss
 
     def follow(self) -> None:
         """Judge the selection set and add to the curve, at even shares of the budget."""
         self.judged_best = False
         if self.select is not None and self._crossed(EVALUATIONS):
+            labels, start = self.select.labels, time.perf_counter()
             with self.average.loaded() if self.average is not None else contextlib.nullcontext():
                 scores = logits(self.module, self.select.pixels, self.data.normalisation, self.setup)
-            labels = self.select.labels
+            self.meter.outside = self._outside.seconds(self.group.share(time.perf_counter() - start) / len(labels))
             self.accuracy = self.group.mean(accuracy(scores, labels), len(labels))
             self.judged_best = self.best is None or self.accuracy > self.best
             self.best = self.accuracy if self.judged_best else self.best
@@ -173,7 +189,7 @@ class Learner:
         """Load the averaged weights and say what was done."""
         if self.average is not None:
             self.average.load()
-        self.module.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
+        self.module.to("cpu", memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
         meter, seconds = self.meter, self.meter.seconds
         self.journal.write(
             "trained", sync=True, images=meter.images, steps=meter.steps, seconds=seconds, loss=self.loss
@@ -254,12 +270,15 @@ class Learner:
                 "average_progress": average.progress if average is not None else 0.0,
                 "points": len(self.history),
                 "events": self.journal.count,
+                "scaler": self.parts.scaler.state_dict(),
             },
         )
 
     def _load(self, state: State, seconds: float) -> None:
         figures = state.figures
         self.module.load_state_dict(state.part("model"))
+        if figures.get("scaler"):
+            self.parts.scaler.load_state_dict(figures["scaler"])
         self.optimizer.state.clear()
         restore_optimizer(self.optimizer, self.module, state.part("optimizer"))
         if self.average is not None:
@@ -272,7 +291,7 @@ class Learner:
     def _gradients(self, images: torch.Tensor, labels: torch.Tensor) -> float:
         while True:
             chance = self.seed * 0x9E3779B97F4A7C15 + self.meter.steps + self.group.rank * 0xD1B54A32D192ED03
-            torch.default_generator.manual_seed(chance % 2**63)
+            seed_all(self.setup.device, chance % 2**63)
             loss = self.parts.gradients(images, labels, lambda value: self._check_finite("loss", value))
             if loss is not None:
                 return loss

@@ -18,7 +18,8 @@ from torch import nn
 from convsmith.errors import TrainingError
 from convsmith.training.allocator import memory_kept
 from convsmith.training.batches import TrainingSet
-from convsmith.training.budget import Budget
+from convsmith.training.budget import Budget, Outside
+from convsmith.training.device import cards
 from convsmith.training.distributed import Group
 from convsmith.training.evaluate import EvaluationSet
 from convsmith.training.events import EventLog, Journal
@@ -51,6 +52,7 @@ def train(
     checkpoint_seconds: float = 30.0,
     rollbacks: int = 3,
     group: Group | None = None,
+    outside: Outside | None = None,
 ) -> Trained:
     """Train ``module`` in place until the budget is spent.
 
@@ -60,7 +62,7 @@ def train(
         recipe: How to train.
         budget: How long to train.
         seed: Fixes order, augmentation and dropout. The caller's random state is left as it was.
-        setup: Number type, layout and threads.
+        setup: Device, number type, layout and threads.
         events: Receives what happens; ``docs/resume.md`` lists the events.
         checkpoints: Folder for checkpoints: one at each interval, at Ctrl-C or SIGTERM, and at the end.
         resume: Go on from the newest checkpoint in the folder, or start where there is none.
@@ -73,6 +75,7 @@ def train(
             its last good state and on at half the rate. With 0 the first loss that is not finite ends it.
         group: The processes that train together (see ``distributed``), each with the same arguments. Only the first
             tells anything and writes events and checkpoints.
+        outside: What a budget in seconds covers beside the training.
 
     Raises:
         TrainingError: If it diverges for good, memory does not suffice for the smallest batch, or a resumed run differs
@@ -84,7 +87,7 @@ def train(
     journal = Journal(events, tell) if group.is_first else Journal()
     with contextlib.ExitStack() as stack:
         for context in (
-            torch.random.fork_rng(devices=[]),
+            torch.random.fork_rng(devices=cards(setup.device)),
             setup.threads_set(),
             _denormals_flushed(),
             _memory_named(),
@@ -105,6 +108,7 @@ def train(
             select=select,
             rollbacks=rollbacks,
             group=group,
+            outside=outside,
         )
         keeper = Keeper(learner, checkpoints if group.is_first else None, checkpoint_seconds)
         resumed = keeper.resume(asked=resume and group.is_first)

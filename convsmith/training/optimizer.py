@@ -77,5 +77,6 @@ def restore_optimizer(optimizer: Optimizer, module: nn.Module, tensors: Mapping[
         slot, _, name = key.partition(":")
         parameter = parameters[name]
         # The fused kernels walk memory, so a slot must be laid out as its parameter (channels last or not).
-        like = torch.empty_like(parameter, dtype=value.dtype) if value.shape == parameter.shape else value.clone()
+        alike = value.shape == parameter.shape
+        like = torch.empty_like(parameter, dtype=value.dtype) if alike else value.to(parameter.device, copy=True)
         optimizer.state[parameter][slot] = like.copy_(value)

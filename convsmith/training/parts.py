@@ -34,12 +34,16 @@ class Parts:
 
     Args:
         module: The network, in training mode.
-        setup: Number type and layout; its ``micro_batch`` is the size of a part at first.
+        setup: Device, number type and layout; its ``micro_batch`` is the size of a part at first.
         batch: Images in a full batch.
         classes: Scores that the network must give.
         label_smoothing: Of the loss.
         group: The processes that have the batch together; with several, each does its part of it as a whole.
         class_weights: How much an image of each class counts, (classes,), one on average; or None if all are alike.
+
+    Attributes:
+        size: Most images of a part.
+        scaler: What the loss is multiplied by before its gradients are worked out, which matters in float16 alone.
     """
 
     def __init__(
@@ -53,12 +57,13 @@ class Parts:
         class_weights: torch.Tensor | None = None,
     ) -> None:
         self._module, self._setup, self._classes, self._smoothing = module, setup, classes, label_smoothing
-        self._class_weights = class_weights
+        self._class_weights = setup.moved(class_weights) if class_weights is not None else None
         self._group = group or Group()
         self._run = self._group.wrapped(module)
         self._buffers = [buffer.detach() for buffer in module.buffers()]
         self._before = [buffer.clone() for buffer in self._buffers]
         self.size = min(setup.micro_batch or batch, batch)
+        self.scaler = setup.make_scaler()
         self.has_batch_norm = any(isinstance(layer, _BatchNorm) for layer in module.modules())
 
     def settle(self, height: int, width: int, channels: int) -> None:
@@ -111,12 +116,12 @@ class Parts:
             if scores.shape != (len(some), self._classes):
                 rule = f"the network must give {self._classes} scores for each image"
                 raise TrainingError(rule, received=tuple(scores.shape), remedy="set the classes of its head")
-            loss = self._loss(scores, theirs)
+            loss = self._loss(scores, self._setup.moved(theirs))
             value = self._group.loss(loss.item())
             check(value)
             share = len(some) / len(images)
             weight = share * self._group.weight
-            (loss * weight if weight != 1.0 else loss).backward()
+            self.scaler.scale(loss * weight if weight != 1.0 else loss).backward()
             total += value * share
         return total
 

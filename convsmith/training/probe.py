@@ -1,17 +1,17 @@
-"""Which setup trains a network fastest on this machine, found by racing all of them on real training steps.
+"""Which setup trains a network fastest on this machine, found by racing them on real training steps.
 
-Number types, layouts, kernels, threads and parts of a batch make two dozen combinations, which differ by up to ten
-times. Successive halving spends little on the slow ones (Jamieson and Talwalkar, "Non-stochastic Best Arm
-Identification and Hyperparameter Optimization", 2016): number types, layouts and kernels are tried on half a batch, the
+Devices, number types, layouts, kernels, threads and parts of a batch make two dozen combinations, which differ by up to
+ten times. Successive halving spends little on the slow ones (Jamieson and Talwalkar, "Non-stochastic Best Arm
+Identification and Hyperparameter Optimization", 2016): number types, layouts and kernels are tried on a few images, the
 best with fewer threads on whole batches, the best two in parts as well, until the time is over. ``torch.compile`` does
-not take part: compiling takes longer than the whole race.
+not take part: compiling takes longer than the whole race (``benchmarks/probe.py`` measures it beside the others).
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
-import itertools
 import json
 import math
 import statistics
@@ -23,24 +23,28 @@ from typing import Final
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from convsmith import kernels
 from convsmith.errors import RunError
 from convsmith.files import cache_folder, make_folder, write_json
-from convsmith.processor import available_threads, computes_bfloat16
+from convsmith.training.candidates import in_parts, ways, with_threads
 from convsmith.training.conditions import conditions
-from convsmith.training.setup import Dtype, Measurement, Setup, TakesKernels
+from convsmith.training.device import available_device, cards, wait_for
+from convsmith.training.parts import out_of_memory
+from convsmith.training.setup import Measurement, Setup
 
 ModuleMaker = Callable[[], nn.Module]
 
 _FEW: Final = 32  # images of the first round; with fewer, waking threads up would decide
+_LEAST: Final = 2  # images of any round, because of batch norm
+_PATIENCE: Final = (
+    3.0  # times the share of a round that its least two steps may take; networks that are slower see less
+)
 _SECOND_ROUND: Final = 3
 _FINALISTS: Final = 2
-_LEAST_PART: Final = 32  # images that batch norm should see at once
 _LEARNING_STEPS: Final = 12
 _LEARNING_IMAGES: Final = 32
-_LEARNING_SHARE: Final = 0.9  # of what float32 learns that bfloat16 must learn
+_LEARNING_SHARE: Final = 0.9  # of what float32 learns that a shorter number type must learn
 
 
 def choose_setup(
@@ -54,16 +58,19 @@ def choose_setup(
         batch: Images per training step.
         seconds: About how long to measure.
     """
-    about = [repr(make_module()), input_shape, batch, conditions(Setup()), kernels.why_unavailable()]
-    path = cache_folder() / "setups" / f"{hashlib.sha256(repr(about).encode()).hexdigest()[:24]}.json"
-    known = _read(path)
-    if known is None:
-        known = race_setups(make_module, input_shape, batch, seconds=seconds)
-        try:
-            write_json(make_folder(path.parent) / path.name, known.to_dict())
-        except RunError:  # a cache that cannot be written costs the next run a few seconds
-            return known
-    return known
+    known = _read(_memory(make_module, input_shape, batch))
+    return known if known is not None else measure_setup(make_module, input_shape, batch, seconds=seconds)
+
+
+def measure_setup(
+    make_module: ModuleMaker, input_shape: tuple[int, int, int], batch: int, *, seconds: float = 4.0
+) -> Setup:
+    """As ``choose_setup``, but measured now, in place of what was remembered."""
+    path = _memory(make_module, input_shape, batch)
+    found = race_setups(make_module, input_shape, batch, seconds=seconds)
+    with contextlib.suppress(RunError):  # a cache that cannot be written costs the next run a few seconds
+        write_json(make_folder(path.parent) / path.name, found.to_dict())
+    return found
 
 
 def race_setups(
@@ -72,46 +79,25 @@ def race_setups(
     """The fastest setup, by measurement; see ``choose_setup``.
 
     Whole steps (forward, backward, update) are timed in turn, so that a slow moment of a shared machine hits every
-    candidate alike; the median decides. bfloat16 takes part only where the processor computes in it, and is chosen
-    only if the network learns a few random images by heart about as well as in float32. Parts of a batch take part
-    where batch norm still sees 32 images at once.
+    candidate alike; the median decides, among those of the last round. bfloat16 takes part only where the processor
+    computes in it; it, or float16 on an older card, is chosen only if the network learns a few random images by heart
+    about as well as in float32. Parts of a batch take part where batch norm still sees 32 images at once. What memory
+    does not suffice for drops out; a training takes smaller parts by itself.
     """
-    with torch.random.fork_rng(devices=[]), Setup().threads_set():
+    with torch.random.fork_rng(devices=cards(available_device())), Setup().threads_set():
         images = torch.rand(batch, *input_shape)
         race = _Race(make_module, images, seconds)
         module = make_module()
-        first = race.run(_ways(module, batch), images=_FEW, share=0.2)
-        second = [setup for best in first[:_SECOND_ROUND] for setup in _with_threads(best)]
+        first = race.run(ways(module, batch), images=_FEW, share=0.2)
+        second = [setup for best in first[:_SECOND_ROUND] for setup in with_threads(best)]
         third = race.run(second, images=batch, share=0.3)[:_FINALISTS]
-        race.run([setup for best in third for setup in _in_parts(best, module, batch)], images=batch, share=0.5)
-        ranked = sorted(race.measured.values(), key=lambda row: (-row.images, row.seconds))
-        chosen = next(
-            row for row in ranked if row.dtype == "float32" or _learns(_setup(row, batch), make_module, images)
-        )
-    return dataclasses.replace(_setup(chosen, batch), measured=tuple(ranked))
-
-
-def _ways(module: nn.Module, batch: int) -> list[Setup]:
-    """Number types, layouts and kernels, with all threads and the whole batch."""
-    dtypes: tuple[Dtype, ...] = ("bfloat16", "float32") if computes_bfloat16() else ("float32",)
-    merges = isinstance(module, TakesKernels) and kernels.available()
-    layouts = [*([(True, True)] if merges else []), (True, False), (False, False)]
-    return [
-        Setup(dtype, channels_last, merged, available_threads(), batch_forward=2 * batch)
-        for dtype, (channels_last, merged) in itertools.product(dtypes, layouts)
-    ]
-
-
-def _with_threads(setup: Setup) -> list[Setup]:
-    """The setup, and with half of its threads: two that share a core may be no faster than one."""
-    fewer = math.ceil(setup.threads / 2)
-    return [setup, *([dataclasses.replace(setup, threads=fewer)] if fewer < setup.threads else [])]
-
-
-def _in_parts(setup: Setup, module: nn.Module, batch: int) -> list[Setup]:
-    """The setup on whole batches, and on halves where batch norm allows that."""
-    least = _LEAST_PART if any(isinstance(layer, _BatchNorm) for layer in module.modules()) else 2
-    return [setup, *([dataclasses.replace(setup, micro_batch=batch // 2)] if batch // 2 >= least else [])]
+        last = [setup for best in third for setup in in_parts(best, module, batch)]
+        race.run(last if race.affords(len(last), batch, share=0.5) else third, images=batch, share=0.5)
+        ranked = sorted(race.measured.items(), key=lambda pair: (-pair[1].round, pair[1].seconds))
+        for setup, _ in ranked:
+            if setup.dtype == "float32" or _learns(setup, make_module, images):
+                return dataclasses.replace(setup, measured=tuple(row for _, row in ranked))
+    return first[-1]  # not even a few images fit into memory
 
 
 class _Race:
@@ -119,23 +105,50 @@ class _Race:
 
     def __init__(self, make_module: ModuleMaker, images: torch.Tensor, seconds: float) -> None:
         self._make_module, self._images, self._seconds = make_module, images, seconds
+        self._round = 0
+        self._pace: float | None = None  # seconds for one image
         self.measured: dict[Setup, Measurement] = {}
 
     def run(self, setups: Sequence[Setup], *, images: int, share: float) -> list[Setup]:
-        """Time the setups for a share of the time and return them, fastest first."""
-        some = self._images[:images]
+        """Time the setups for a share of the time, on as many images as that allows; fastest first."""
+        self._round += 1
+        if self._pace is None:
+            self._pace = self._first_pace(setups[0])
+        some = self._images[: max(_LEAST, min(images, self._most(len(setups), share)))]
         steps = [training_step(setup, self._make_module(), some) for setup in setups]
-        for setup, spent in zip(setups, interleaved(steps, share * self._seconds), strict=True):
-            self.measured[setup] = Measurement(
-                setup.dtype,
-                setup.channels_last,
-                setup.kernels,
-                setup.threads,
-                setup.micro_batch,
-                seconds=spent * len(self._images) / len(some),
-                images=len(some),
-            )
-        return sorted(setups, key=lambda setup: self.measured[setup].seconds)
+        spent = dict(zip(setups, interleaved(steps, share * self._seconds), strict=True))
+        for setup, seconds in spent.items():
+            if math.isfinite(seconds):
+                self.measured[setup] = Measurement(
+                    setup.dtype,
+                    setup.channels_last,
+                    setup.kernels,
+                    setup.threads,
+                    setup.micro_batch,
+                    setup.device,
+                    seconds=seconds * len(self._images) / len(some),
+                    images=len(some),
+                    round=self._round,
+                )
+        fastest = sorted(setups, key=spent.__getitem__)
+        self._pace = spent[fastest[0]] / len(some)
+        return fastest
+
+    def affords(self, setups: int, images: int, share: float) -> bool:
+        """Whether there is time to try so many setups on so many images."""
+        return self._most(setups, share) >= images
+
+    def _most(self, setups: int, share: float) -> int:
+        """How many images two steps of each setup can have; all of them where no time is given."""
+        pace, whole = self._pace or 0.0, len(self._images)
+        if not self._seconds or not 0 < pace < math.inf:
+            return whole
+        return int(min(whole, _PATIENCE * share * self._seconds / (2 * setups * pace)))
+
+    def _first_pace(self, setup: Setup) -> float:
+        step = training_step(setup, self._make_module(), self._images[:_LEAST])
+        _seconds(step)
+        return _seconds(step) / min(_LEAST, len(self._images))
 
 
 def training_step(setup: Setup, module: nn.Module, images: torch.Tensor) -> Callable[[], None]:
@@ -145,19 +158,26 @@ def training_step(setup: Setup, module: nn.Module, images: torch.Tensor) -> Call
     count = math.ceil(len(images) / (setup.micro_batch or len(images)))
     parts = images.tensor_split(count)
     labels = torch.zeros(len(images), dtype=torch.int64).tensor_split(count)
+    scaler = setup.make_scaler()
 
     def step() -> None:
         with setup.threads_set():
             optimizer.zero_grad(set_to_none=True)
             for some, theirs in zip(parts, labels, strict=True):
-                (functional.cross_entropy(setup.forward(module, some), theirs) / count).backward()
-            optimizer.step()
+                loss = functional.cross_entropy(setup.forward(module, some), setup.moved(theirs))
+                scaler.scale(loss / count).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            wait_for(setup.device)
 
     return step
 
 
 def interleaved(steps: Sequence[Callable[[], None]], seconds: float) -> list[float]:
-    """Median seconds of each step, timed round after round; the first round warms up and does not count."""
+    """Median seconds of each step, timed round after round; the first round warms up and does not count.
+
+    A step that memory does not suffice for takes infinitely long.
+    """
     end = time.perf_counter() + seconds
     rounds: list[list[float]] = []
     while len(rounds) < 2 or time.perf_counter() < end:
@@ -167,7 +187,12 @@ def interleaved(steps: Sequence[Callable[[], None]], seconds: float) -> list[flo
 
 def _seconds(step: Callable[[], None]) -> float:
     start = time.perf_counter()
-    step()
+    try:
+        step()
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        return math.inf
     return time.perf_counter() - start
 
 
@@ -189,24 +214,25 @@ def _fall_of_loss(setup: Setup, module: nn.Module, images: torch.Tensor) -> floa
     setup.place(module).train()
     optimizer = torch.optim.SGD(module.parameters(), lr=0.05, momentum=0.9, nesterov=True, fused=True)
     losses: list[float] = []
-    labels = torch.zeros(0)
+    labels, scaler = torch.arange(len(images)), setup.make_scaler()
     for _ in range(_LEARNING_STEPS):
         scores = setup.forward(module, images)
-        labels = torch.arange(len(images)) % scores.shape[1] if not losses else labels
-        loss = functional.cross_entropy(scores, labels)
+        loss = functional.cross_entropy(scores, setup.moved(labels % scores.shape[1]))
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
         nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-        optimizer.step()
+        scaler.step(optimizer)
+        scaler.update()
         losses.append(loss.item())
     return losses[0] - losses[-1]
 
 
-def _setup(row: Measurement, batch: int) -> Setup:
-    """The setup that was measured."""
-    return Setup(
-        row.dtype, row.channels_last, row.kernels, row.threads, batch_forward=2 * batch, micro_batch=row.micro_batch
-    )
+def _memory(make_module: ModuleMaker, input_shape: tuple[int, int, int], batch: int) -> Path:
+    """Where the setup of this network on this machine is remembered."""
+    here = conditions(Setup(device=available_device()))
+    about = [repr(make_module()), input_shape, batch, here, kernels.why_unavailable()]
+    return cache_folder() / "setups" / f"{hashlib.sha256(repr(about).encode()).hexdigest()[:24]}.json"
 
 
 def _read(path: Path) -> Setup | None:

@@ -47,8 +47,8 @@ class Recipe:
         TrainingError: If a value is outside its range; the message holds the key and the value.
     """
 
-    optimizer: Literal["sgd", "adamw", "muon"] = "sgd"
-    learning_rate: float = 0.3
+    optimizer: Literal["sgd", "adamw", "muon"] = "muon"
+    learning_rate: float = 0.1
     bias_rate: float = 1.0
     momentum: float = 0.9
     weight_decay: float = 5e-4
@@ -75,6 +75,8 @@ class Recipe:
         self._check_range("clip_norm", "at least 0", lambda x: x >= 0)
         self._check_range("bias_rate", "above 0", lambda x: x > 0)
         self._check_range("balance", "at least 0 and at most 1", lambda x: 0 <= x <= 1)
+        if not isinstance(self.whiten, bool):
+            raise TrainingError("whiten must be true or false", received=self.whiten, where="recipe.whiten")
         if self.policy is not None and not isinstance(self.policy, Policy):
             raise TrainingError("policy must be a Policy or None", received=self.policy, where="recipe.policy")
 

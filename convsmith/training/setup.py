@@ -1,4 +1,4 @@
-"""How this machine runs a training: number type, memory layout, kernels, threads, images at a time.
+"""How this machine runs a training: device, number type, memory layout, kernels, threads, images at a time.
 
 Which is fastest differs between processors and networks by factors, so it is measured (see ``probe``) and not assumed.
 The result is a plain value that a run stores: resuming with the same value gives the same bits.
@@ -16,8 +16,9 @@ from torch import nn
 
 from convsmith.errors import TrainingError
 from convsmith.processor import available_threads
+from convsmith.training.device import DEVICES, Device, LossScaler, check_available, lent, move
 
-Dtype = Literal["float32", "bfloat16"]
+Dtype = Literal["float32", "bfloat16", "float16"]
 
 
 @runtime_checkable
@@ -37,6 +38,7 @@ class Measurement:
         seconds: Median of a step of a whole batch.
         images: Images per step in the last measurement; less than a batch for those that were left behind early, whose
             ``seconds`` are in proportion.
+        round: The last round of the race that it took part in, from 1.
     """
 
     dtype: Dtype
@@ -44,8 +46,10 @@ class Measurement:
     kernels: bool
     threads: int
     micro_batch: int | None
+    device: Device
     seconds: float
     images: int
+    round: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +64,7 @@ class Setup:
         batch_forward: Images per batch where nothing is learnt.
         micro_batch: Most images in memory at once while learning; the gradients of a batch are summed over its parts.
             ``None`` for the whole batch.
+        device: ``"cpu"``, or ``"cuda"`` for a graphics card.
         measured: What :func:`probe.choose_setup` measured, fastest first.
     """
 
@@ -69,11 +74,17 @@ class Setup:
     threads: int = dataclasses.field(default_factory=available_threads)
     batch_forward: int = 128
     micro_batch: int | None = None
+    device: Device = "cpu"
     measured: tuple[Measurement, ...] = dataclasses.field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.dtype not in ("float32", "bfloat16"):
-            raise TrainingError("dtype must be float32 or bfloat16", received=self.dtype, where="setup.dtype")
+        if self.device not in DEVICES:
+            raise TrainingError("device must be cpu or cuda", received=self.device, where="setup.device")
+        if self.dtype not in ("float32", "bfloat16", *(["float16"] if self.device == "cuda" else [])):
+            rule = "dtype must be float32 or bfloat16, or float16 on a card"
+            raise TrainingError(rule, received=self.dtype, where="setup.dtype")
+        if self.kernels and self.device != "cpu":
+            raise TrainingError("kernels are for the processor", received=self.device, where="setup.device")
         for key in ("threads", "batch_forward"):
             if getattr(self, key) < 1:
                 raise TrainingError(f"{key} must be at least 1", received=getattr(self, key), where=f"setup.{key}")
@@ -90,16 +101,40 @@ class Setup:
         """The layout of (N, C, H, W) tensors."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
+    @property
+    def torch_device(self) -> torch.device:
+        """Where torch keeps what the network computes with."""
+        return torch.device(self.device)
+
     def place(self, module: nn.Module) -> nn.Module:
-        """Lay the module's weights out in memory and choose its operators; done in place."""
+        """Lay the module's weights out in the device's memory and choose its operators; done in place.
+
+        Raises:
+            TrainingError: If this machine does not have the device.
+        """
+        check_available(self.device)
         if isinstance(module, TakesKernels):
             module.use_kernels(self.kernels)
-        return module.to(memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
+        return module.to(self.torch_device, memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
+
+    def moved(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The tensor on the device."""
+        return move(tensor, self.torch_device)
+
+    def lent(self, module: nn.Module) -> contextlib.AbstractContextManager[None]:
+        """Have a module on the device for a while, wherever it is at home."""
+        return lent(module, self.torch_device)
 
     def forward(self, module: nn.Module, images: torch.Tensor) -> torch.Tensor:
-        """float32 scores of float32 (N, C, H, W) images."""
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.dtype == "bfloat16"):
-            return module(images.contiguous(memory_format=self.memory_format)).float()
+        """float32 scores, on the device, of float32 (N, C, H, W) images, which may be elsewhere."""
+        images = self.moved(images).contiguous(memory_format=self.memory_format)
+        half = torch.float16 if self.dtype == "float16" else torch.bfloat16
+        with torch.autocast(self.device, dtype=half, enabled=self.dtype != "float32"):
+            return module(images).float()
+
+    def make_scaler(self) -> LossScaler:
+        """What keeps the gradients of float16 from vanishing; without effect on other number types."""
+        return LossScaler(self.device, enabled=self.dtype == "float16")
 
     @contextlib.contextmanager
     def threads_set(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from safetensors.torch import load, save
 
-from convsmith.training.checkpoint import Checkpoint, State
+from convsmith.training.checkpoint import Checkpoint, State, copies_of
 from convsmith.training.distributed import Group
 from convsmith.training.learner import Learner
 
@@ -28,9 +28,5 @@ def _shared(group: Group, state: State | None) -> State | None:
     figures: dict[str, Any] | None = group.share(state.figures if state is not None else None)
     if figures is None:
         return None
-    tensors = group.share_bytes(_packed(state) if group.is_first and state is not None else b"")
+    tensors = group.share_bytes(save(copies_of(state)) if group.is_first and state is not None else b"")
     return State(load(tensors), figures)
-
-
-def _packed(state: State) -> bytes:
-    return save({key: tensor.contiguous().clone() for key, tensor in state.tensors.items()})

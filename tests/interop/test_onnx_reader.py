@@ -95,6 +95,7 @@ SPELLED = {
     "Roll",  # Gather
     "ScaledDotProductAttention",
     "Take",  # its places are numbers here
+    "ZeroInsert",  # a transposed convolution
 }
 
 

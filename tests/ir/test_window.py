@@ -70,6 +70,7 @@ def test_real_taps_counts_all_reads(case):
     seen = Counter(tap for read in slide(window, size) for tap, _ in read)
     assert window.tap_uses(size) == tuple(seen[tap] for tap in range(window.kernel))
     assert window.real_taps(size) == seen.total()
+    assert window.output_uses(size) == tuple(len(read) for read in slide(window, size))
 
 
 @checked

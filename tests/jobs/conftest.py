@@ -1,4 +1,3 @@
-import importlib
 import sys
 from pathlib import Path
 
@@ -14,8 +13,7 @@ from jobs_digits import TINY
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """One fixed setup in place of a measured one, so that equal trainings give equal bits."""
-    job = importlib.import_module("convsmith.jobs.train")
-    monkeypatch.setattr(job, "choose_setup", lambda *_, **__: Setup(threads=1))
+    monkeypatch.setattr("convsmith.jobs.settings.choose_setup", lambda *_, **__: Setup(threads=1))
 
 
 @pytest.fixture(autouse=True)

@@ -15,8 +15,10 @@ from sklearn.datasets import load_digits
 from convsmith.cli.main import run
 from convsmith.design import read_design
 from convsmith.jobs.fit import fit
+from convsmith.jobs.inspect import inspect
 from convsmith.jobs.run_folder import RunFolder
 from convsmith.scaling import price
+from convsmith.search.space_file import default_space, read_space
 from convsmith.training.events import read_events
 
 MINUTES = 1.5
@@ -119,7 +121,11 @@ def _trainings(folder):
     [
         (["fit", "digits"], "macs or params"),
         (["fit", "digits", "--macs", "300"], "the smallest budget that works"),
-        (["fit", "digits", "--macs", "1M", "--latency", "3ms"], "latency"),
+        (["fit", "digits", "--macs", "1M", "--latency", "1us"], "the fastest measured takes"),
+        (["fit", "digits", "--file-size", "2kB"], "the smallest costs"),
+        (["fit", "digits", "--macs", "1M", "--memory", "500"], "memory of 744 B; the smallest budget that works is"),
+        (["fit", "digits", "--macs", "1M", "--threads", "1000"], "threads must be 1 to"),
+        (["fit", "digits", "--macs", "1M", "--space", "nowhere.toml"], "--write-space"),
         (["fit", "no such folder", "--macs", "1M"], "no such folder"),
         (["fit", "digits", "--macs", "1M", "--minutes", "soon"], "--minutes"),
     ],
@@ -131,6 +137,38 @@ def test_bad_input_is_one_clear_line(arguments, expected, tmp_path, capsys):
     assert expected in captured.err
     assert captured.err.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_a_space_file_is_written_whole_never_over_another_and_read_back(tmp_path, capsys):
+    path, run_folder = tmp_path / "space.toml", tmp_path / "run"
+    assert run(["fit", "--write-space", str(path)]) == 0
+    assert str(path) in capsys.readouterr().out
+    assert read_space(path) == default_space()
+    assert run(["fit", "--write-space", str(path)]) == 2
+    assert "there is a file already" in capsys.readouterr().err
+    path.write_text(path.read_text().replace("growth =", "grwth ="))
+    assert run(["fit", "digits", "--macs", "1M", "--space", str(path), "--out", str(run_folder)]) == 2
+    assert "did you mean 'width.growth'?" in capsys.readouterr().err
+    assert not run_folder.exists()
+
+
+@pytest.mark.slow
+def test_bytes_and_time_are_within_the_budget_of_a_run_and_its_report_says_so(tmp_path, capsys):
+    path, space = tmp_path / "run", tmp_path / "space.toml"
+    space.write_text('families = ["plain", "residual"]\nfamily_changes = 1\n')
+    budget = ["--file-size", "60kB", "--memory", "1MB", "--latency", "20ms"]
+    assert run(["fit", "digits", *budget, "--minutes", "1.5", "--space", str(space), "--out", str(path)]) == 0
+    report = json.loads((path / "report.json").read_text())
+    chosen, said = report["chosen"], capsys.readouterr().out
+    assert chosen["file_bytes"] == (path / "model.onnx").stat().st_size
+    assert 0.97 * 60_000 <= chosen["file_bytes"] <= 60_000
+    totals = inspect(path).totals
+    assert chosen["memory_bytes"] == totals["weight_bytes"] + totals["peak_activation_bytes"] <= 1_000_000
+    assert chosen["latency_ms"] <= 20
+    assert (report["budget"]["file_bytes"], report["budget"]["latency_ms"]) == (60_000, 20)
+    assert all(row["costs"]["file_bytes"] <= 60_000 for row in report["candidates"])
+    for part in ("of 58.59 KiB (9", "of 20.0 ms", "of 976.6 KiB", "onnxruntime", "threads = 1"):
+        assert part in said
 
 
 def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path, capsys):

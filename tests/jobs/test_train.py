@@ -35,7 +35,7 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("train")
     (folder / "tiny.toml").write_text(TINY)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("convsmith.jobs.train.choose_setup", lambda *_, **__: Setup(threads=1))
+        patch.setattr("convsmith.jobs.settings.choose_setup", lambda *_, **__: Setup(threads=1))
         done = train(folder / "tiny.toml", "digits", out=folder / "run", epochs=4, seed=3)
     return SimpleNamespace(folder=folder / "run", report=done.report)
 
@@ -148,7 +148,7 @@ def test_a_stopped_training_goes_on_and_ends_with_the_same_bits(trained, design,
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_bits_are_the_same_with_compiled_kernels_and_several_threads(dtype, design, tmp_path, monkeypatch):
     setup = Setup(threads=2, dtype=dtype, kernels=kernels.available())
-    monkeypatch.setattr("convsmith.jobs.train.choose_setup", lambda *_, **__: setup)
+    monkeypatch.setattr("convsmith.jobs.settings.choose_setup", lambda *_, **__: setup)
     train(design, "digits", out=tmp_path / "whole", epochs=2)
     with pytest.raises(KeyboardInterrupt):
         train(design, "digits", out=tmp_path / "run", epochs=2, show=stopped_at(0.4))
@@ -162,7 +162,7 @@ def test_the_bits_are_the_same_with_compiled_kernels_and_several_threads(dtype, 
 def test_going_on_takes_the_setup_that_the_training_began_with(design, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         train(design, "digits", out=tmp_path / "run", epochs=2, show=stopped_at(0.4))
-    monkeypatch.setattr("convsmith.jobs.train.choose_setup", lambda *_, **__: pytest.fail("measured again"))
+    monkeypatch.setattr("convsmith.jobs.settings.choose_setup", lambda *_, **__: pytest.fail("measured again"))
     done = train(design, "digits", out=tmp_path / "run", epochs=2, resume=True)
     assert done.report["plan"]["threads"] == 1
 

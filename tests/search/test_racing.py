@@ -11,6 +11,7 @@ from convsmith.search.plan import Load, Policy
 from convsmith.search.racing import promote, race, stand
 from convsmith.search.statistics import judge
 from convsmith.search.study import Study
+from tests.search.world import make_candidate
 
 HOURS = 3600.0
 
@@ -226,3 +227,47 @@ def test_events_tell_the_whole_story(world, memory):
         t.outcome.to_dict() for t in [*(t for rung in result.rungs for t in rung), *result.finals]
     ]
     assert [fields["tau"] is None for name, fields in events if name == "ranking"] == [True, False, False]
+
+
+def settler(one, calls):
+    """Every rule is made a little cheaper at the last moment, everything else is timed and stays."""
+
+    def settle(field):
+        calls.append([candidate.key for candidate in field])
+        return [dataclasses.replace(c, seconds=0.5) if not c.rule else smaller(one, c) for c in field]
+
+    return settle
+
+
+def smaller(one, candidate):
+    other = make_candidate(500, candidate.origin, candidate.stratum)
+    replaced = dataclasses.replace(other, replaces=candidate.key, seconds=0.9)
+    one.end[other.key], one.paces[other.key] = one.end[candidate.key], one.paces[candidate.key]
+    return replaced
+
+
+def test_who_is_replaced_before_the_finals_leaves_its_place_to_the_other(world, memory):
+    one, calls = world(), []
+    result = run(one, memory(), settle=settler(one, calls))
+    plain = run(world(), memory())
+    (asked,) = calls
+    assert set(asked) == {candidate.key for candidate in plain.finalists}
+    entered = {training.candidate for training in result.finals}
+    replaced = [candidate for candidate in entered if candidate.replaces]
+    assert len(replaced) == 1
+    assert replaced[0].replaces == plain.best_rule.key
+    assert result.best_rule == replaced[0]
+    assert {one.replaces or one.key for one in entered} == set(asked)
+    assert {candidate.key for candidate in result.finalists} == {candidate.key for candidate in entered}
+    assert all(candidate.seconds is not None for candidate in result.finalists)
+    assert replaced[0].replaces not in {training.candidate.key for training in result.finals}
+
+
+def test_a_resumed_race_keeps_who_was_settled_and_does_not_ask_again(world, memory):
+    study, calls = memory(), []
+    first = world()
+    result = run(first, study, settle=settler(first, calls))
+    again = world()
+    resumed = run(again, study, settle=lambda field: pytest.fail("asked again"))
+    assert resumed.to_dict() == result.to_dict()
+    assert again.works == []

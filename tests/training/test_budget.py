@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convsmith.errors import TrainingError
-from convsmith.training.budget import Budget, Meter
+from convsmith.training.budget import Budget, Meter, Outside
 
 
 class FakeClock:
@@ -82,3 +82,19 @@ def test_time_before_a_resume_counts_and_time_between_does_not() -> None:
     clock.now += 1
     assert meter.progress() == pytest.approx(0.7)
     assert (meter.images, meter.steps) == (40, 10)
+
+
+def test_seconds_for_what_comes_before_and_after_are_not_the_trainings() -> None:
+    clock = FakeClock()
+    outside = Outside(before=10, after=5, images=100, pace=0.05)
+    meter = Meter(Budget(seconds=100), count=10, batch=4, clock=clock, outside=outside.seconds())
+    clock.now += 40
+    assert meter.progress() == pytest.approx(40 / 80)
+    meter.outside = outside.seconds(pace=0.25)
+    assert meter.progress() == pytest.approx(40 / 60)
+    clock.now += 20
+    assert meter.progress() == 1.0
+
+
+def test_a_training_is_over_at_once_where_the_rest_takes_all_the_time() -> None:
+    assert Meter(Budget(seconds=10), count=10, batch=4, clock=FakeClock(), outside=11).progress() == 1.0

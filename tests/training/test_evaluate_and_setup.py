@@ -42,7 +42,7 @@ def test_flip_averages_an_image_with_its_mirror_image() -> None:
 def test_recalibrated_statistics_are_the_mean_over_the_batches() -> None:
     data = training_set(200)
     module = nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(0.5), nn.Flatten(), nn.Linear(432, 2))
-    recalibrate_batchnorm(module, data, SETUP, batches=10, batch=50)
+    recalibrate_batchnorm(module, data, SETUP, images=500, batch=50)
     images = normalised(data.pixels)  # four batches of 50 hold every image once
     torch.testing.assert_close(module[0].running_mean, images.mean(dim=(0, 2, 3)), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(module[0].running_var, images.var(dim=(0, 2, 3)), atol=1e-2, rtol=1e-2)

@@ -28,7 +28,7 @@ from convsmith.training.recipe import Recipe
         Recipe(batch=16, policy=POLICY),
         Recipe(batch=16, optimizer="adamw", learning_rate=0.01, schedule="cosine", ema=0.0, policy=None),
     ],
-    ids=["sgd", "adamw"],
+    ids=["default", "adamw"],
 )
 def test_blobs_are_learnt(recipe: Recipe) -> None:
     pixels, labels = blobs(300, seed=99)

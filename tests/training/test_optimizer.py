@@ -43,7 +43,7 @@ def stepped(recipe: Recipe) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
 
 
 def test_biases_of_norms_alone_learn_at_their_own_rate():
-    recipe = Recipe(bias_rate=8.0, weight_decay=0.0, momentum=0.0)
+    recipe = Recipe(optimizer="sgd", bias_rate=8.0, weight_decay=0.0, momentum=0.0)
     for name, (before, after) in stepped(recipe).items():
         rate = 0.8 if name == "1.bias" else 0.1
         torch.testing.assert_close(before - after, torch.full_like(before, rate * 0.5))

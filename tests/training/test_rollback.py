@@ -73,7 +73,7 @@ def restless(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A training that diverges of itself, three times, as a jump is defined here."""
     monkeypatch.setattr("convsmith.training.guard.GOOD_EVERY", 4)
     monkeypatch.setattr("convsmith.training.guard.SPIKE", 1.3)
-    recipe = Recipe(batch=16, policy=POLICY, learning_rate=3.0, clip_norm=0.0, ema=0.1)
+    recipe = Recipe(optimizer="sgd", batch=16, policy=POLICY, learning_rate=3.0, clip_norm=0.0, ema=0.1)
     return {"recipe": recipe, "budget": Budget(images=24 * 16)}
 
 

@@ -1,0 +1,95 @@
+"""How much regularisation a network wants, by its size and by how often it sees each image.
+
+The same networks at three widths, trained for 4 and for 20 passes over 10,000 photographs, with rising strength: from
+mirroring and shifts alone to cutout, RandAugment and mixup on top of label smoothing.
+
+python benchmarks/regularisation.py cifar10-20k    # goes on where it was stopped; --so-far writes what is done
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import os
+import tempfile
+from pathlib import Path
+
+import harness
+import trainings
+from accuracy import NATURAL, load
+from nets import net
+from recipe import Case, judged
+
+from convsmith.analysis import cost
+from convsmith.data.augment import RANDAUGMENT
+from convsmith.design import lower
+from convsmith.training.recipe import Recipe
+
+SEEDS = range(3)
+PASSES = (4, 20)
+NETWORKS = {
+    name: net("residual", depth=1, widths=widths)
+    for name, widths in {"quarter": (4, 8, 16), "whole": (16, 32, 64), "double": (32, 64, 128)}.items()
+}
+BASE = Recipe(policy=NATURAL)
+CUTOUT = dataclasses.replace(NATURAL, cutout=8)
+STRENGTHS = {
+    "mirrored and shifted": dataclasses.replace(BASE, label_smoothing=0.0),
+    "label smoothing": BASE,
+    "cutout": dataclasses.replace(BASE, policy=CUTOUT),
+    "RandAugment": dataclasses.replace(
+        BASE, policy=dataclasses.replace(CUTOUT, operations=RANDAUGMENT, draws=1, magnitude=5.0)
+    ),
+    "mixup": dataclasses.replace(
+        BASE, policy=dataclasses.replace(CUTOUT, operations=RANDAUGMENT, draws=2, magnitude=9.0, mixup=0.2)
+    ),
+}
+"""Each has all of the one before, RandAugment more of it in the last."""
+
+
+def one(folder: Path, arm: str, seed: int) -> trainings.Row:
+    name, passes, strength = arm.split(" | ")
+    learn, test = load(folder)
+    case = Case(NETWORKS[name], images=int(passes) * len(learn.labels))
+    return judged(case, STRENGTHS[strength], learn, test, seed)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--so-far", action="store_true", help="write the table of what is done")
+    arguments = parser.parse_args()
+    jobs = [
+        (f"{name} | {passes} | {strength}", seed)
+        for passes in PASSES
+        for seed in SEEDS
+        for name in NETWORKS
+        for strength in STRENGTHS
+    ]
+    if arguments.so_far:
+        found = trainings.done("regularisation")
+    else:
+        with tempfile.TemporaryDirectory() as cache:
+            os.environ["CONVSMITH_CACHE"] = cache
+            load(arguments.folder)
+            found = trainings.run("regularisation", jobs, functools.partial(one, arguments.folder))
+    harness.write(
+        "regularisation",
+        {
+            "trainings": {"done": len(found), "planned": len(jobs)},
+            "macs": {name: cost(lower(design)).macs for name, design in NETWORKS.items()},
+            "accuracy": {
+                f"{name}, {passes} passes": {
+                    strength: trainings.over_seeds(found, f"{name} | {passes} | {strength}", SEEDS)
+                    for strength in STRENGTHS
+                }
+                for name in NETWORKS
+                for passes in PASSES
+            },
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
