@@ -25,9 +25,9 @@ from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "ACTIVE")  # best for all of them where nothing else runs
 
-import harness
-import fastai.callback.progress  # noqa: F401  # gives a learner its no_bar,
+import fastai.callback.progress  # gives a learner its no_bar,
 import fastai.callback.schedule  # noqa: F401  # and its fit_one_cycle
+import harness
 import lightning
 import numpy as np
 import timm.data
