@@ -189,9 +189,9 @@ class Layer:
         op = self.op
         if not isinstance(op, ConvTranspose2d):
             return None
-        sides = tuple((side, side) for side in op.padding)
+        down, right = op.padding
         channels = (op.out_channels, op.in_channels, op.kernel_size, op.stride)
-        conv = Conv2d(*channels, sides, op.dilation, op.groups, bias=False)  # type: ignore[arg-type]
+        conv = Conv2d(*channels, ((down, down), (right, right)), op.dilation, op.groups, bias=False)
         return Layer(self.command, conv, self.output)
 
     @property
