@@ -8,16 +8,13 @@ python benchmarks/rates.py cifar10-20k    # goes on where it was stopped
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import functools
-import os
 import statistics
-import tempfile
 from pathlib import Path
 
 import harness
 import trainings
+from accuracy import load
 from recipe import CASES, OPTIMIZERS, images_of, judged, recipe_for
 
 from convsmith.design import lower
@@ -52,33 +49,29 @@ def one(folder: Path, arm: str, seed: int) -> trainings.Row:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
     pairs = [(name, kind) for name in NAMES for kind in GRID]
-    with tempfile.TemporaryDirectory() as cache:
-        os.environ["CONVSMITH_CACHE"] = cache
-        jobs = [
-            (f"{name} | {kind} | {rate}", seed)
-            for name, kind in pairs
-            for seed in SEEDS
-            for rate in (FOUND, *GRID[kind])
-        ]
-        found = trainings.run("rates", jobs, functools.partial(one, folder))
+    jobs = [
+        (f"{name} | {kind} | {rate}", seed) for name, kind in pairs for seed in SEEDS for rate in (FOUND, *GRID[kind])
+    ]
+    found = trainings.gather("rates", __doc__, jobs, one, load)
     table: dict[str, dict[str, object]] = {}
     for name, kind in pairs:
+        arms = [f"{name} | {kind} | {rate}" for rate in (FOUND, *GRID[kind])]
+        done = [seed for seed in SEEDS if all((arm, seed) in found for arm in arms)]
+        if not done:
+            continue
         means = {
-            str(rate): statistics.fmean(found[f"{name} | {kind} | {rate}", seed]["accuracy"] for seed in SEEDS)
+            str(rate): statistics.fmean(found[f"{name} | {kind} | {rate}", seed]["accuracy"] for seed in done)
             for rate in (FOUND, *GRID[kind])
         }
         best = max(GRID[kind], key=lambda rate, means=means: means[str(rate)])
         table[f"{name} | {kind}"] = {
             "accuracy": means,
             "best of the grid": best,
-            "rates found": [found[f"{name} | {kind} | {FOUND}", seed]["rate"] for seed in SEEDS],
+            "rates found": [found[f"{name} | {kind} | {FOUND}", seed]["rate"] for seed in done],
             "given away": means[str(best)] - means[FOUND],
         }
-    harness.write("rates", {"seeds": len(SEEDS), "networks": table})
+    harness.write("rates", {"trainings": {"done": len(found), "planned": len(jobs)}, "networks": table})
 
 
 if __name__ == "__main__":

@@ -9,12 +9,8 @@ python benchmarks/recipe.py cifar10-20k    # goes on where it was stopped; --so-
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import functools
 import itertools
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -135,20 +131,10 @@ def one(folder: Path, arm: str, seed: int) -> trainings.Row:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--so-far", action="store_true", help="write the table of what is done")
-    arguments = parser.parse_args()
     first = [f"{name} | {kind}" for name in CASES for kind in ("sgd", "muon")]
     rest = [*PARTS, *(arm for arm in arms() if arm not in (*first, *PARTS))]
     jobs = [(arm, seed) for some in (first, rest) for seed in SEEDS for arm in some]
-    if arguments.so_far:
-        found = trainings.done("recipe")
-    else:
-        with tempfile.TemporaryDirectory() as cache:
-            os.environ["CONVSMITH_CACHE"] = cache
-            load(arguments.folder)
-            found = trainings.run("recipe", jobs, functools.partial(one, arguments.folder))
+    found = trainings.gather("recipe", __doc__, jobs, one, load)
     views = [row["both views"] - row["accuracy"] for (arm, _), row in found.items() if arm == BASE]
     harness.write(
         "recipe",

@@ -6,11 +6,15 @@ compared is accuracy, which does not depend on the clock.
 
 from __future__ import annotations
 
+import argparse
+import functools
 import json
 import math
 import multiprocessing
+import os
 import statistics
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -56,6 +60,34 @@ def run(name: str, jobs: Sequence[Job], train: Callable[[str, int], Row]) -> dic
             sys.stdout.flush()
             found[arm, seed] = row
     return {job: found[job] for job in jobs}
+
+
+def gather(
+    name: str,
+    description: str | None,
+    jobs: Sequence[Job],
+    train: Callable[[Path, str, int], Row],
+    prepare: Callable[[Path], object],
+) -> dict[Job, Row]:
+    """The trainings that a table needs, as the command line asks: all of them, or those done so far.
+
+    Args:
+        name: Of the benchmark.
+        description: Of its command.
+        jobs: What the table needs.
+        train: Does one on the images of a folder; a function of a module, as it is called in other processes.
+        prepare: Reads the images once, so that all find them in the cache.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--so-far", action="store_true", help="write the table of what is done")
+    arguments = parser.parse_args()
+    if arguments.so_far:
+        return done(name)
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["CONVSMITH_CACHE"] = cache
+        prepare(arguments.folder)
+        return run(name, jobs, functools.partial(train, arguments.folder))
 
 
 def interval(values: Sequence[float]) -> dict[str, float]:

@@ -8,14 +8,18 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+__version__ = "0.1.0"
+
 _PUBLIC: dict[str, str] = {
     "ConvsmithError": "convsmith.errors",
     "Design": "convsmith.design",
     "Graph": "convsmith.ir",
     "check_data": "convsmith.jobs.check_data",
     "conv": "convsmith.jobs.conv",
+    "curves": "convsmith.jobs.curves",
     "evaluate": "convsmith.jobs.evaluate",
     "export": "convsmith.jobs.export",
+    "features": "convsmith.jobs.features",
     "fit": "convsmith.jobs.fit",
     "inspect": "convsmith.jobs.inspect",
     "lower": "convsmith.design",
@@ -23,8 +27,13 @@ _PUBLIC: dict[str, str] = {
     "predict": "convsmith.jobs.predict",
     "probe": "convsmith.jobs.probe",
     "read_design": "convsmith.design",
+    "rewrite": "convsmith.jobs.rewrite",
+    "saliency": "convsmith.jobs.saliency",
+    "recompute": "convsmith.jobs.recompute",
     "scale": "convsmith.jobs.scale",
+    "similarity": "convsmith.jobs.similarity",
     "train": "convsmith.jobs.train",
+    "view_kernels": "convsmith.jobs.kernels",
     "write_design": "convsmith.design",
     "zoo": "convsmith.jobs.zoo",
 }

@@ -147,6 +147,11 @@ def format_shape(shape: Sequence[int], sign: str = "x") -> str:
     return sign.join(str(size) for size in shape)
 
 
+def format_list(parts: Sequence[str]) -> str:
+    """Words in a row: ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
 def _significant(value: float, digits: int) -> str:
     whole = len(str(int(abs(float(f"{value:.{digits}g}")))))  # of the rounded value: 9.9996 has two
     return f"{value:.{max(digits - whole, 0)}f}"

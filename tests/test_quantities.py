@@ -12,6 +12,7 @@ from convsmith.errors import QuantityError
 from convsmith.quantities import (
     format_bytes,
     format_count,
+    format_list,
     format_percent,
     format_seconds,
     format_shape,
@@ -219,3 +220,10 @@ def test_any_text_is_a_quantity_or_refused(text):
     for parse in (parse_count, parse_seconds, parse_bytes, parse_shape):
         with suppress(QuantityError):
             parse(text)
+
+
+@pytest.mark.parametrize(
+    ("parts", "text"), [([], ""), (["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")]
+)
+def test_words_in_a_row(parts, text):
+    assert format_list(parts) == text

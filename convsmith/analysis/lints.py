@@ -15,7 +15,7 @@ from convsmith.analysis.cost import Cost
 from convsmith.analysis.facts import asked, facts, windows
 from convsmith.analysis.support import Support, supports
 from convsmith.analysis.waste import Waste
-from convsmith.ir import Graph, Node
+from convsmith.ir import Graph, Node, Window
 from convsmith.quantities import format_percent
 
 VECTOR = 8
@@ -118,6 +118,32 @@ def _even_kernel(subject: _Subject) -> Found:
             yield node.name, "an even kernel at stride 1 moves the map by half a pixel"
 
 
+def _checkerboard(subject: _Subject) -> Found:
+    """Odena et al., "Deconvolution and checkerboard artifacts", 2016."""
+    for node, _ in subject.layers:
+        for window in dict.fromkeys(windows(*asked(subject.graph, node)) or ()):
+            products = _products(window)
+            if len(products) > 1:
+                gap = window.stride.denominator
+                reason = (
+                    f"its kernel of {window.kernel} at stride 1/{gap} makes neighbours of {_either(products)} products"
+                )
+                yield node.name, f"{reason}, which shows as a checkerboard; one of {gap} or {2 * gap} makes all alike"
+                break
+
+
+def _products(window: Window) -> Sequence[int]:
+    """How many products the outputs of an enlarging window may be sums of, along its axis and far from the border."""
+    gap = window.stride.denominator
+    uses = window.output_uses(2 * window.extent + 2)
+    start, stop = window.before, 2 * window.extent * gap + window.before - window.extent
+    return sorted(set(uses[max(0, start) : stop])) if window.stride.numerator == 1 < gap else ()
+
+
+def _either(numbers: Sequence[int]) -> str:
+    return f"{', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
+
+
 def _gridding(subject: _Subject) -> Found:
     graph = subject.graph
     dilated = [node for node, _ in subject.layers if _dilates(graph, node)]
@@ -193,6 +219,7 @@ RULES: dict[str, Callable[[_Subject], Found]] = {
     "bias before normalisation": _bias,
     "skipped pixels": _skipping,
     "even kernel": _even_kernel,
+    "checkerboard": _checkerboard,
     "gridding": _gridding,
     "heavy layer": _heavy_layer,
     "int8": _int8,

@@ -44,6 +44,7 @@ Images = partial(
     typer.Argument,
     help="A folder of class folders, a CSV manifest, tar archives with labels in them, or a named set: digits.",
 )
+RecipeFile = partial(typer.Option, help="A TOML file with what is to differ from the default recipe: docs/recipe.md.")
 Json = partial(typer.Option, "--json", help="Print the result as JSON on standard output, and nothing else there.")
 
 

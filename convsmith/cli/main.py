@@ -11,9 +11,9 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import NoReturn
 
+from convsmith import __version__
 from convsmith.cli import clock
 from convsmith.errors import (
     EXIT_BAD_INPUT,
@@ -31,15 +31,22 @@ COMMANDS: dict[str, str] = {
     "evaluate": "Judge a trained network on labelled images: accuracy, confusion, calibration.",
     "predict": "Say what is on pictures: labels with probabilities.",
     "inspect": "Show the exact table of a network, or of two side by side.",
-    "scale": "Scale a design along depth, width and resolution, or up to a budget.",
+    "scale": "Scale a design along depth, width and resolution, or up to a budget, or measure what each is worth.",
+    "rewrite": "Say a network otherwise by a rule, and prove what that keeps.",
     "conv": "Explain one convolution: its size with the numbers, what it drops, shares and sees, its matrix.",
     "pool": "Explain one pooling in the same way.",
+    "features": "Show the feature maps that a trained network makes of a picture, and what its channels look for.",
+    "kernels": "Show the kernels of a trained network, and say what each looks for: edges, spots, colours.",
+    "similarity": "Compare the layers and the channels of a trained network, and say what it could do without.",
+    "saliency": "Show what in a picture decided a network's answer, and how far to believe it.",
     "probe": "Measure this machine: how long networks take on it, and how one trains fastest.",
     "export": "Write a trained network to a file that has passed its parity gate.",
+    "report": "Make the report of a run again, every figure from its log alone; also while the run goes on.",
+    "studio": "Open a local page: a design with its cost, the convolution lab, receptive fields.",
     "zoo": "List the published networks that convsmith knows, or print one as a design file.",
 }
 
-RESUMABLE = ("fit", "train")
+RESUMABLE = ("fit", "train", "scale")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -78,7 +85,7 @@ def _dispatch(name: str, arguments: Sequence[str]) -> int:
         sys.stdout.write(usage())
         return 0
     if name == "--version":
-        sys.stdout.write(f"convsmith {version('convsmith')}\n")
+        sys.stdout.write(f"convsmith {__version__}\n")
         return 0
     if name not in COMMANDS:
         remedy = did_you_mean(name, COMMANDS, "`convsmith --help` lists them")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from convsmith.cli.app import Images, Json, Minutes, make_command, print_json, print_text
+from convsmith.cli.app import Images, Json, Minutes, RecipeFile, make_command, print_json, print_text
 from convsmith.cli.clock import began
 from convsmith.cli.display import Lines, make_display
 from convsmith.jobs.train import DEFAULT_EPOCHS, train
@@ -25,9 +25,7 @@ def _command(
     minutes: Annotated[float | None, Minutes(help="Time for all, report included, in place of --epochs.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides the split, the first weights and the order of images.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in --out.")] = False,
-    recipe: Annotated[
-        Path | None, typer.Option(help="A TOML file with what is to differ from the default recipe: docs/recipe.md.")
-    ] = None,
+    recipe: Annotated[Path | None, RecipeFile()] = None,
     find_rate: Annotated[
         bool, typer.Option("--find-rate", help="Try rising learning rates first, and take one below the best.")
     ] = False,

@@ -1,32 +1,35 @@
 """Building blocks: functions that add nodes. Their keyword arguments are the keys of a stage in a design file.
 
-A block takes the value ``x`` and returns one with ``width`` channels, its size divided by ``stride``.
+A block takes the value ``x`` and returns one with ``width`` channels, its size divided by ``stride``: one that takes a
+``Stride`` also enlarges, by 1/n.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Any, Literal
 
-from pydantic import Field
-
+from convsmith.design.convnext import convnext
+from convsmith.design.ghost import ghost, ghost_v2
 from convsmith.design.layers import (
     Activation,
     Downsample,
+    Expansion,
     Kernel,
     Norm,
+    Padding,
     Rate,
     Width,
     activate,
     conv,
     downsample,
-    drop_path,
+    join,
+    round_width,
     squeeze_excite,
 )
+from convsmith.design.shuffle import shuffle
+from convsmith.design.stride import Step, Stride
 from convsmith.ir import Builder
-from convsmith.ops import Add
-
-Expansion = Annotated[float, Field(gt=0)]
 
 
 def single(
@@ -34,17 +37,24 @@ def single(
     x: str,
     *,
     width: int,
-    stride: int,
+    stride: Stride,
     kernel: Kernel = 3,
     groups: Width = 1,
     dilation: Width = 1,
+    padding: Padding = "symmetric",
     norm: Norm = "batch",
     activation: Activation = "relu",
     downsampling: Downsample = "stride",
 ) -> str:
     """One convolution with its normalisation and activation; VGG is made of these."""
     x, stride = downsample(net, x, downsampling, stride)
-    options = {"kernel": kernel, "stride": stride, "groups": groups, "dilation": dilation}
+    options: dict[str, Any] = {
+        "kernel": kernel,
+        "stride": stride,
+        "groups": groups,
+        "dilation": dilation,
+        "padding": padding,
+    }
     return conv(net, x, width, **options, norm=norm, activation=activation, name="conv1")
 
 
@@ -53,7 +63,7 @@ def plain(
     x: str,
     *,
     width: int,
-    stride: int,
+    stride: Stride,
     kernel: Kernel = 3,
     norm: Norm = "batch",
     activation: Activation = "relu",
@@ -70,17 +80,23 @@ def residual(
     x: str,
     *,
     width: int,
-    stride: int,
+    stride: Stride,
     kernel: Kernel = 3,
     norm: Norm = "batch",
     activation: Activation = "relu",
+    shortcut: Downsample = "stride",
     se_ratio: Rate = 0.0,
     drop_path: Rate = 0.0,
 ) -> str:
-    """Two convolutions and a shortcut around them (He et al., "Deep Residual Learning", 2016)."""
+    """Two convolutions and a shortcut around them (He et al., "Deep Residual Learning", 2016).
+
+    With ``shortcut`` ``avg_pool`` a projection that shrinks reads every pixel, as in ResNet-D (He et al., "Bag of
+    Tricks", 2019, section 4).
+    """
     y = conv(net, x, width, kernel=kernel, stride=stride, norm=norm, activation=activation, name="conv1")
     y = conv(net, y, width, kernel=kernel, norm=norm, name="conv2")
-    return _join(net, x, _excite(net, y, x, se_ratio, activation), stride, norm, activation, drop_path)
+    y = _excite(net, y, x, se_ratio, activation)
+    return _join(net, x, y, stride, norm, activation, shortcut, drop_path)
 
 
 def bottleneck(
@@ -88,18 +104,19 @@ def bottleneck(
     x: str,
     *,
     width: int,
-    stride: int,
+    stride: Stride,
     kernel: Kernel = 3,
     expansion: Expansion = 4.0,
     groups: Width = 1,
     norm: Norm = "batch",
     activation: Activation = "relu",
+    shortcut: Downsample = "stride",
     se_ratio: Rate = 0.0,
     drop_path: Rate = 0.0,
 ) -> str:
     """A 1x1 convolution to ``width / expansion`` channels, one that looks around, and a 1x1 back (He et al., 2016).
 
-    The stride sits in the middle convolution, as torchvision has it ("v1.5").
+    The stride sits in the middle convolution, as torchvision has it ("v1.5"); for ``shortcut`` see ``residual``.
     """
     inner = _multiple(width / expansion, groups)
     y = conv(net, x, inner, norm=norm, activation=activation, name="reduce")
@@ -108,7 +125,7 @@ def bottleneck(
     )
     y = _excite(net, y, x, se_ratio, activation)
     y = conv(net, y, width, norm=norm, name="expand")
-    return _join(net, x, y, stride, norm, activation, drop_path)
+    return _join(net, x, y, stride, norm, activation, shortcut, drop_path)
 
 
 def depthwise(
@@ -116,14 +133,14 @@ def depthwise(
     x: str,
     *,
     width: int,
-    stride: int,
+    stride: Stride,
     kernel: Kernel = 3,
     norm: Norm = "batch",
     activation: Activation = "relu",
 ) -> str:
     """One kernel per channel, then a 1x1 convolution that mixes them (Howard et al., "MobileNets", 2017)."""
     channels = net.channels(x)
-    options = {"kernel": kernel, "stride": stride, "groups": channels}
+    options: dict[str, Any] = {"kernel": kernel, "stride": stride, "groups": channels}
     x = conv(net, x, channels, **options, norm=norm, activation=activation, name="spatial")
     return conv(net, x, width, norm=norm, activation=activation, name="project")
 
@@ -133,28 +150,38 @@ def inverted_residual(
     x: str,
     *,
     width: int,
-    stride: int,
+    stride: Stride,
     kernel: Kernel = 3,
     expansion: Expansion = 6.0,
+    padding: Padding = "symmetric",
     norm: Norm = "batch",
     activation: Activation = "relu6",
     se_ratio: Rate = 0.0,
+    se_base: Literal["input", "inner"] = "input",
+    se_multiple: Width = 1,
+    se_activation: Activation | None = None,
+    se_gate: Literal["sigmoid", "hardsigmoid"] = "sigmoid",
     drop_path: Rate = 0.0,
 ) -> str:
     """Widen, look around per channel, narrow without activation (Sandler et al., "MobileNetV2", 2018).
 
-    ``se_ratio`` counts from the block's input channels, as in EfficientNet (Tan and Le, 2019).
+    ``se_ratio`` counts from the block's input channels, as in EfficientNet (Tan and Le, 2019), or from the widened
+    ones where ``se_base`` is ``inner``, as in MobileNetV3 (Howard et al., 2019), which rounds to a multiple of 8,
+    squeezes with ReLU and gates with ``hardsigmoid``. Without ``se_activation`` it is the block's own.
     """
     channels = net.channels(x)
     inner = round(channels * expansion)
     y = conv(net, x, inner, norm=norm, activation=activation, name="expand") if inner != channels else x
-    options = {"kernel": kernel, "stride": stride, "groups": inner}
+    options: dict[str, Any] = {"kernel": kernel, "stride": stride, "groups": inner, "padding": padding}
     y = conv(net, y, inner, **options, norm=norm, activation=activation, name="spatial")
-    y = _excite(net, y, x, se_ratio, activation)
+    if se_ratio:
+        squeezed = (inner if se_base == "inner" else channels) * se_ratio
+        rounded = round_width(squeezed, se_multiple) if se_multiple > 1 else max(1, round(squeezed))
+        y = squeeze_excite(net, y, rounded, activation=se_activation or activation, gate=se_gate)
     y = conv(net, y, width, norm=norm, name="project")
     if stride != 1 or width != channels:
         return y
-    return _add(net, x, y, drop_path)
+    return join(net, x, y, drop_path)
 
 
 Block = Callable[..., str]
@@ -166,18 +193,25 @@ BLOCKS: dict[str, Block] = {
     "bottleneck": bottleneck,
     "depthwise": depthwise,
     "inverted_residual": inverted_residual,
+    "ghost": ghost,
+    "ghost_v2": ghost_v2,
+    "shuffle": shuffle,
+    "convnext": convnext,
 }
 
 
-def _join(net: Builder, x: str, y: str, stride: int, norm: Norm, activation: Activation, rate: float) -> str:
-    """Add the branch ``y`` to ``x``, which is projected where the shapes differ, and activate the sum."""
+def _join(
+    net: Builder, x: str, y: str, stride: Step, norm: Norm, activation: Activation, shortcut: Downsample, rate: float
+) -> str:
+    """Add the branch ``y`` to ``x``, which is projected where the shapes differ, and activate the sum.
+
+    A projection that enlarges by n has an n x n kernel, so that every pixel of the sum gets its share.
+    """
     if stride != 1 or net.channels(x) != net.channels(y):
-        x = conv(net, x, net.channels(y), stride=stride, norm=norm, name="shortcut")
-    return activate(net, _add(net, x, y, rate), activation, name="act")
-
-
-def _add(net: Builder, x: str, y: str, rate: float) -> str:
-    return net.add(Add(), drop_path(net, y, rate), x, name="add")
+        with net.scope("shortcut"):
+            x, stride = downsample(net, x, shortcut, stride, key="shortcut", partial=True)
+        x = conv(net, x, net.channels(y), kernel=stride.denominator, stride=stride, norm=norm, name="shortcut")
+    return activate(net, join(net, x, y, rate), activation, name="act")
 
 
 def _excite(net: Builder, y: str, x: str, se_ratio: float, activation: Activation) -> str:

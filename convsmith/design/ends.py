@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from convsmith.design.layers import Activation, Kernel, Norm, Rate, Width, activate, conv
+from convsmith.design.layers import (
+    Activation,
+    Kernel,
+    Norm,
+    Padding,
+    Rate,
+    Width,
+    activate,
+    conv,
+    normalise,
+    patches,
+)
+from convsmith.design.stride import Stride
 from convsmith.ir import Builder
 from convsmith.ops import Dropout, Flatten, GlobalAvgPool, Linear, MaxPool2d
+
+StemPool = Literal["none", "max"]
+Classes = Annotated[int, Field(ge=2)]
 
 
 def conv_stem(
@@ -17,25 +32,55 @@ def conv_stem(
     x: str,
     *,
     width: int,
-    stride: int,
+    stride: Stride,
     kernel: Kernel = 3,
+    padding: Padding = "symmetric",
     norm: Norm = "batch",
     activation: Activation = "relu",
-    pool: Literal["none", "max"] = "none",
+    pool: StemPool = "none",
 ) -> str:
     """One convolution of the image, with a 3x3 max pooling of stride 2 behind it where ``pool`` is ``max``."""
-    options = {"kernel": kernel, "stride": stride}
-    x = conv(net, x, width, **options, norm=norm, activation=activation, name="stem")
-    return net.add(MaxPool2d((3, 3), (2, 2), ((1, 1), (1, 1))), x, name="stem.pool") if pool == "max" else x
+    options: dict[str, Any] = {"kernel": kernel, "stride": stride, "padding": padding}
+    return _pooled(net, conv(net, x, width, **options, norm=norm, activation=activation, name="stem"), pool)
+
+
+def deep_stem(
+    net: Builder,
+    x: str,
+    *,
+    width: int,
+    stride: Stride,
+    norm: Norm = "batch",
+    activation: Activation = "relu",
+    pool: StemPool = "none",
+) -> str:
+    """Three 3x3 convolutions, the first two of half the width, in place of one large one.
+
+    The stem of ResNet-C and ResNet-D (He et al., "Bag of Tricks for Image Classification", 2019, section 4).
+    """
+    narrow = max(1, width // 2)
+    for number, (channels, step) in enumerate(((narrow, stride), (narrow, 1), (width, 1)), start=1):
+        options: dict[str, Any] = {"kernel": 3, "stride": step}
+        x = conv(net, x, channels, **options, norm=norm, activation=activation, name=f"stem.conv{number}")
+    return _pooled(net, x, pool)
+
+
+def patch_stem(net: Builder, x: str, *, width: int, stride: int, norm: Norm = "layer") -> str:
+    """One convolution over patches of ``stride`` x ``stride`` pixels that do not overlap, and a normalisation.
+
+    The stem of ConvNeXt (Liu et al., "A ConvNet for the 2020s", 2022, section 2.2).
+    """
+    return normalise(net, patches(net, x, width, stride, name="stem.conv"), norm, name="stem.norm")
 
 
 def classify(
     net: Builder,
     x: str,
     *,
-    classes: int,
+    classes: Classes,
     conv_width: Annotated[int, Field(ge=0)] = 0,
     pool: Literal["average", "max"] = "average",
+    pool_norm: Norm = "none",
     hidden: tuple[Width, ...] = (),
     norm: Norm = "batch",
     activation: Activation = "relu",
@@ -43,12 +88,14 @@ def classify(
 ) -> str:
     """One number per class: a 1x1 convolution, pooling, fully connected layers, each but the last if asked for.
 
-    ``average`` pools the whole map; ``max`` halves it and hands every pixel on, as VGG does.
+    ``average`` pools the whole map; ``max`` halves it and hands every pixel on, as VGG does. ``pool_norm`` normalises
+    what is pooled, as in ConvNeXt; ``norm`` belongs to the convolution.
     """
     with net.scope("head"):
         if conv_width:
             x = conv(net, x, conv_width, norm=norm, activation=activation, name="expand")
         x = net.add(GlobalAvgPool() if pool == "average" else MaxPool2d((2, 2)), x, name="pool")
+        x = normalise(net, x, pool_norm, name="pool_norm")
         x = net.add(Flatten(), x, name="flatten")
         for number, width in enumerate(hidden, start=1):
             x = net.add(Linear(net.channels(x), width), x, name=f"hidden{number}")
@@ -59,8 +106,32 @@ def classify(
         return net.add(Linear(net.channels(x), classes), x, name="classifier")
 
 
-STEMS: dict[str, Callable[..., str]] = {"conv": conv_stem}
-HEADS: dict[str, Callable[..., str]] = {"classify": classify}
+def segment(net: Builder, x: str, *, classes: Classes) -> str:
+    """One number per class at each pixel of the last map, by a 1x1 convolution (Long et al., 2015)."""
+    return conv(net, x, classes, norm="none", name="head.classifier")
+
+
+def restore(
+    net: Builder,
+    x: str,
+    *,
+    channels: Width,
+    stride: Stride = 1,
+    kernel: Kernel = 3,
+    bias: bool = True,
+    activation: Activation = "none",
+) -> str:
+    """An image: one convolution to its channels, transposed where ``stride`` enlarges; ``tanh`` keeps it in (-1, 1)."""
+    options: dict[str, Any] = {"kernel": kernel, "stride": stride, "bias": bias}
+    return conv(net, x, channels, **options, norm="none", activation=activation, name="head.image")
+
+
+STEMS: dict[str, Callable[..., str]] = {"conv": conv_stem, "deep": deep_stem, "patch": patch_stem}
+HEADS: dict[str, Callable[..., str]] = {"classify": classify, "segment": segment, "restore": restore}
+
+
+def _pooled(net: Builder, x: str, pool: StemPool) -> str:
+    return net.add(MaxPool2d((3, 3), (2, 2), ((1, 1), (1, 1))), x, name="stem.pool") if pool == "max" else x
 
 
 def _drop(net: Builder, x: str, rate: float, *, name: str) -> str:

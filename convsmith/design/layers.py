@@ -6,9 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from convsmith.ir import Builder, Op
+from convsmith.design.stride import Step, enlarging, whole
+from convsmith.errors import OpError
+from convsmith.ir import Builder, Op, Shape, same_padding
 from convsmith.ops import (
     GELU,
+    Add,
     AvgPool2d,
     BatchNorm2d,
     Conv2d,
@@ -24,14 +27,17 @@ from convsmith.ops import (
     ReLU6,
     Sigmoid,
     SiLU,
+    Tanh,
 )
 
-Activation = Literal["relu", "relu6", "silu", "hardswish", "gelu", "sigmoid", "hardsigmoid", "none"]
+Activation = Literal["relu", "relu6", "silu", "hardswish", "gelu", "sigmoid", "hardsigmoid", "tanh", "none"]
 Norm = Literal["batch", "group", "layer", "none"]
+Padding = Literal["symmetric", "same"]
 Downsample = Literal["stride", "max_pool", "avg_pool"]
 Kernel = Annotated[int, Field(ge=1, le=31, multiple_of=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[int, Field(ge=1)]
+Expansion = Annotated[float, Field(gt=0)]
 
 _ACTIVATIONS: dict[str, type[Op]] = {
     "relu": ReLU,
@@ -41,6 +47,7 @@ _ACTIVATIONS: dict[str, type[Op]] = {
     "gelu": GELU,
     "sigmoid": Sigmoid,
     "hardsigmoid": HardSigmoid,
+    "tanh": Tanh,
 }
 
 
@@ -50,34 +57,48 @@ def conv(
     width: int,
     *,
     kernel: int = 1,
-    stride: int = 1,
+    stride: Step = 1,
     groups: int = 1,
     dilation: int = 1,
+    padding: Padding = "symmetric",
+    bias: bool | None = None,
     norm: Norm = "batch",
     activation: Activation = "none",
     name: str,
 ) -> str:
     """Convolution, normalisation, activation: ``name.conv``, ``name.norm``, ``name.act``.
 
-    The padding keeps the size at stride one; for an even kernel the odd pixel goes after. The convolution has a
-    bias only where no normalisation follows.
+    ``symmetric`` padding keeps the size at stride one, and for an even kernel the odd pixel goes after; ``same`` is
+    TensorFlow's SAME, which at larger strides depends on the size of the map. At a stride of 1/n the convolution is
+    transposed and multiplies the size by n. Unless ``bias`` says otherwise, it has one only where no normalisation
+    follows.
     """
+    biased = norm == "none" if bias is None else bias
     with net.scope(name):
-        total = dilation * (kernel - 1)
-        padding = (total // 2, total - total // 2)
-        op = Conv2d(
-            net.channels(x),
-            width,
-            (kernel, kernel),
-            (stride, stride),
-            (padding, padding),
-            (dilation, dilation),
-            groups,
-            bias=norm == "none",
-        )
+        if stride < 1:
+            _check_symmetric(padding, stride)
+            channels = net.channels(x)
+            op = enlarging(channels, width, kernel, stride, dilation=dilation, groups=groups, bias=biased)
+        else:
+            op = _convolution(net.type(x).shape, width, kernel, int(stride), dilation, groups, padding, bias=biased)
         x = net.add(op, x, name="conv")
         x = normalise(net, x, norm, name="norm")
         return activate(net, x, activation, name="act")
+
+
+def _convolution(
+    shape: Shape, width: int, kernel: int, stride: int, dilation: int, groups: int, padding: Padding, *, bias: bool
+) -> Conv2d:
+    step = stride if padding == "same" else 1  # at stride one the padding is that of every size
+    high, wide = (same_padding(size, kernel, step, dilation) for size in shape[2:])
+    sizes = ((kernel, kernel), (stride, stride), (high, wide), (dilation, dilation))
+    return Conv2d(shape[1], width, *sizes, groups, bias=bias)
+
+
+def _check_symmetric(padding: Padding, stride: Step) -> None:
+    if padding == "same":
+        rule = f'padding must be "symmetric" where the stride is {stride}: SAME is a rule for keeping and shrinking'
+        raise OpError(rule, received=padding, remedy="leave padding out, or give a stride of 1 or more")
 
 
 def normalise(net: Builder, x: str, norm: Norm, *, name: str) -> str:
@@ -98,12 +119,27 @@ def activate(net: Builder, x: str, activation: Activation, *, name: str) -> str:
     return x if activation == "none" else net.add(_ACTIVATIONS[activation](), x, name=name)
 
 
-def downsample(net: Builder, x: str, how: Downsample, stride: int) -> tuple[str, int]:
-    """Shrink by pooling where asked to; returns the value and the stride left for the convolution that follows."""
+def downsample(
+    net: Builder, x: str, how: Downsample, stride: Step, *, key: str = "downsampling", partial: bool = False
+) -> tuple[str, Step]:
+    """Shrink by pooling where asked to; returns the value and the stride left for the convolution that follows.
+
+    ``key`` is what a design file calls ``how``; ``partial`` keeps windows that reach past the map at its end.
+
+    Raises:
+        OpError: If the map is to be enlarged by pooling.
+    """
     if stride == 1 or how == "stride":
         return x, stride
+    step = whole(stride, key, how)
     pool = MaxPool2d if how == "max_pool" else AvgPool2d
-    return net.add(pool((stride, stride)), x, name="pool"), 1
+    left_over = any(size % step for size in net.type(x).shape[2:])
+    return net.add(pool((step, step), ceil_mode=partial and left_over), x, name="pool"), 1
+
+
+def patches(net: Builder, x: str, width: int, size: int, *, name: str) -> str:
+    """A convolution with a bias over patches of ``size`` that do not overlap; pixels left over are dropped."""
+    return net.add(Conv2d(net.channels(x), width, (size, size), (size, size)), x, name=name)
 
 
 def squeeze_excite(net: Builder, x: str, squeezed: int, *, activation: Activation, gate: Activation = "sigmoid") -> str:
@@ -115,6 +151,17 @@ def squeeze_excite(net: Builder, x: str, squeezed: int, *, activation: Activatio
         return net.add(Mul(), x, s, name="scale")
 
 
+def round_width(width: float, quantum: int) -> int:
+    """Nearest multiple of ``quantum``, one more if that loses over a tenth, never zero."""
+    rounded = max(quantum, int(width + quantum / 2) // quantum * quantum)
+    return rounded + quantum if rounded < 0.9 * width else rounded
+
+
 def drop_path(net: Builder, x: str, rate: float) -> str:
     """Stochastic depth on a branch, or nothing at rate zero."""
     return net.add(DropPath(rate), x, name="drop_path") if rate else x
+
+
+def join(net: Builder, x: str, branch: str, rate: float) -> str:
+    """Add a branch to what goes around it; ``rate`` is that of the branch's stochastic depth."""
+    return net.add(Add(), drop_path(net, branch, rate), x, name="add")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from convsmith.design.blocks import BLOCKS
 from convsmith.design.ends import HEADS, STEMS
 from convsmith.design.model import Design, Head, Stage, Stem
+from convsmith.design.stride import Step
 from convsmith.errors import DesignError, OpError
 from convsmith.ir import Builder, Graph, TensorType
 
@@ -40,7 +41,7 @@ def add_stage(net: Builder, x: str, stage: Stage) -> str:
     return x
 
 
-def add_block(net: Builder, x: str, stage: Stage, *, stride: int) -> str:
+def add_block(net: Builder, x: str, stage: Stage, *, stride: Step) -> str:
     """Append one block of a stage."""
     _check_size(net, x, stride, stage.block)
     return BLOCKS[stage.block](net, x, width=stage.width, stride=stride, **stage.options)
@@ -48,10 +49,10 @@ def add_block(net: Builder, x: str, stage: Stage, *, stride: int) -> str:
 
 def add_head(net: Builder, x: str, head: Head) -> str:
     """Append a head."""
-    return HEADS[head.task](net, x, classes=head.classes, **head.options)
+    return HEADS[head.task](net, x, **head.options)
 
 
-def _check_size(net: Builder, x: str, stride: int, what: str) -> None:
+def _check_size(net: Builder, x: str, stride: Step, what: str) -> None:
     """A padded convolution would give 1x1 from 1x1 at any stride: it fits, but it no longer is what was asked for."""
     height, width = net.type(x).shape[2:]
     if min(height, width) < stride:

@@ -15,9 +15,9 @@ from pydantic import BaseModel, Field, create_model
 
 from convsmith.design.blocks import BLOCKS
 from convsmith.design.ends import HEADS, STEMS
+from convsmith.design.stride import Stride, WholeStride
 
 Size = Annotated[int, Field(ge=1)]
-Stride = Annotated[int, Field(ge=1, le=16)]
 
 
 class _Part(BaseModel, extra="forbid", frozen=True, strict=True):
@@ -29,27 +29,29 @@ class _Part(BaseModel, extra="forbid", frozen=True, strict=True):
 
 
 class Stem(_Part, frozen=True):
-    """How the image comes in: a block that stands before the first stage."""
+    """How the image comes in: a block that stands before the first stage; ``stride`` as for a stage."""
 
     block: str
     width: Size
-    stride: Stride = 1
+    stride: WholeStride = 1
 
 
 class Stage(_Part, frozen=True):
-    """``depth`` blocks of ``width`` channels; the first of them divides the size of the map by ``stride``."""
+    """``depth`` blocks of ``width`` channels; the first of them divides the size of the map by ``stride``.
+
+    A stride is a whole number, or for a block that can enlarge ``Fraction(1, n)``, in a file ``"1/n"``.
+    """
 
     block: str
     depth: Size
     width: Size
-    stride: Stride = 1
+    stride: WholeStride = 1
 
 
 class Head(_Part, frozen=True):
     """What the network is for."""
 
     task: str
-    classes: Annotated[int, Field(ge=2)]
 
 
 def _shared(part: type[BaseModel]) -> set[str]:
@@ -65,7 +67,10 @@ def _variant(base: type[BaseModel], key: str, name: str, function: Callable[...,
     fields: dict[str, Any] = {key: (operator.getitem(cast("Any", Literal), name), name)}
     for option, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY and option not in base.model_fields:
-            fields[option] = (hints[option], parameter.default)
+            default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+            fields[option] = (hints[option], default)
+    if hints.get("stride") == Stride:
+        fields["stride"] = (Stride, 1)
     return create_model(f"{name}_{base.__name__.lower()}", __base__=base, __doc__=inspect.getdoc(function), **fields)
 
 

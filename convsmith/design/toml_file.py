@@ -65,7 +65,7 @@ def write_design(design: Design) -> str:
     lines += ["", "[stem]", *_table(design.stem, "block", "width", "stride")]
     for stage in design.stage:
         lines += ["", "[[stage]]", *_table(stage, "block", "depth", "width", "stride")]
-    lines += ["", "[head]", *_table(design.head, "task", "classes")]
+    lines += ["", "[head]", *_table(design.head, "task")]
     return "\n".join(lines) + "\n"
 
 
@@ -90,7 +90,7 @@ def tuples(value: Any) -> Any:
 
 def _design_error(error: ErrorDetails, values: dict[str, Any], where: str) -> DesignError:
     """Turn pydantic's first complaint into one line in the words of a design file."""
-    place = [part for part in error["loc"] if part not in BLOCKS and part not in HEADS]
+    place = [part for part in error["loc"] if part not in BLOCKS | STEMS | HEADS]
     place += [part for part in error["loc"][-1:] if place and place[-1] != part and error["type"] == "extra_forbidden"]
     key = key_text(place)
     if error["type"] == "extra_forbidden":
@@ -113,7 +113,10 @@ def _design_error(error: ErrorDetails, values: dict[str, Any], where: str) -> De
         rule = f"'{key}.{tag}' is not known"
         return DesignError(rule, received=received, where=where, remedy=_hint(str(received), list(names)))
     rule = f"{key!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
-    options = cast("str", error.get("ctx", {}).get("expected", ""))
+    context = error.get("ctx", {})
+    if "remedy" in context:
+        return DesignError(rule, received=error["input"], where=where, remedy=context["remedy"])
+    options = cast("str", context.get("expected", ""))
     allowed = options.replace("'", "").replace(" or ", ", ").split(", ")
     remedy = did_you_mean(str(error["input"]), allowed, shown="{!r}")
     return DesignError(rule, received=error["input"], where=where, remedy=remedy)

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 from convsmith.ir import Graph, Node, Op, TensorType
+from convsmith.ir.graph import infer_node
 
 
 def op_of(node: Node) -> Any:
@@ -20,7 +21,7 @@ class Draft:
         self.graph = graph
         self._nodes = {node.name: node for node in graph.nodes}
         self._same: dict[str, str] = {}
-        self._before: dict[str, str] = {}
+        self._before: dict[str, list[str]] = {}
         self._new: dict[str, TensorType] = {}
         self._readers: Counter[str] | None = None
         self._changed = False
@@ -65,22 +66,31 @@ class Draft:
         self._release(node.inputs)
 
     def put_before(self, node: Node, op: Op, value: str, part: str) -> str:
-        """A new node of ``value``, in front of ``node``, and the name of what it gives."""
+        """A new node of ``value``, in front of ``node`` and behind others put there, and the name of what it gives."""
         name = f"{node.name}_{part}"
-        while name in self.graph.types:
+        while name in self.graph.types or name in self._nodes:
             name += "_"
         self._nodes[name] = Node(name, op, (value,))
         self._new[name] = op.infer(self.type(value))
-        self._before[node.name] = name
+        self._before.setdefault(node.name, []).append(name)
         self._counts()[value] += 1
         return name
+
+    def infer(self, name: str) -> None:
+        """Work out the type of a node anew: it, or what it reads, has become another.
+
+        Raises:
+            OpError: If its operator cannot take what it reads.
+        """
+        node = self.node(name)
+        assert node is not None
+        self._new[name] = infer_node(name, node.op, tuple([self.type(value) for value in node.inputs]))
 
     def finished(self) -> Graph:
         """The graph as it is now: the very same one where nothing changed."""
         if not self._changed:
             return self.graph
-        order = [(self._before.get(node.name), node.name) for node in self.graph.nodes]
-        names = [name for pair in order for name in pair if name is not None]
+        names = [name for node in self.graph.nodes for name in (*self._before.get(node.name, ()), node.name)]
         nodes = tuple([node for node in map(self.node, names) if node is not None])
         outputs = tuple(map(self._resolved, self.graph.outputs))
         types = dict(self.graph.inputs) | {node.name: self.type(node.name) for node in nodes}

@@ -184,14 +184,16 @@ def _gather(t: Trace, input: Tensor, value: Value, items: list[Any]) -> Any:
 
 
 def _index_select(t: Trace, input: Tensor, dim: int, index: Any) -> Any:
-    """A short list stands in the graph, a table or one whose numbers are not there is stored."""
+    """A short list or an order of a whole axis stands in the graph; a table, or one without its numbers, is stored."""
     value = t.values.get(id(input))
     chosen = torch.as_tensor(index)
     if value is None or id(index) in t.values or chosen.dtype == torch.bool:
         return NotImplemented
     dim %= input.dim()
-    if not chosen.is_meta and chosen.dim() == 1 and len(chosen) <= _LISTED:
-        return t.track(picked(t, value, dim, [one % input.shape[dim] for one in chosen.tolist()], "index"))
+    if not chosen.is_meta and chosen.dim() == 1:
+        places = [one % input.shape[dim] for one in chosen.tolist()]
+        if len(places) <= _LISTED or sorted(places) == list(range(input.shape[dim])):
+            return t.track(picked(t, value, dim, places, "index"))
     return t.track(t.step(make(Take, dim, tuple(chosen.shape)), value, function="index"))
 
 

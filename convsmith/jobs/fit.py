@@ -8,18 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from convsmith.data import open_images, split_images
-from convsmith.jobs.finish import PARITY_IMAGES, finish_run
+from convsmith.jobs.finish import finish_run
 from convsmith.jobs.fit_budget import Allowance
 from convsmith.jobs.fit_entry import Entry
 from convsmith.jobs.fit_progress import Narrator
-from convsmith.jobs.fit_report import accuracy_report, fit_report, run_report
+from convsmith.jobs.fit_replay import searched_report
+from convsmith.jobs.fit_report import run_report
 from convsmith.jobs.lab import Lab
+from convsmith.jobs.past import results_for
 from convsmith.jobs.probe import check_threads
-from convsmith.jobs.report_parts import confusion_report, data_report, quality_report
+from convsmith.jobs.replay import read_session
+from convsmith.jobs.report_parts import EVENTS, confusion_report, data_report, quality_report
 from convsmith.jobs.run_folder import RunFolder, TrainedNetwork
+from convsmith.jobs.settings import read_settings
 from convsmith.jobs.step import Show, Tell, ignore, reading
 from convsmith.search.plan import Load, policy_for
 from convsmith.search.racing import Race, race
+from convsmith.search.shared import SharedStudy
 from convsmith.search.space_file import default_space, read_space
 from convsmith.search.statistics import Judgement, cheapest, fastest, judge
 from convsmith.search.study import Study
@@ -51,9 +56,11 @@ def fit(
     threads: int = 1,
     minutes: float = 30.0,
     space: str | Path | None = None,
+    recipe: Recipe | str | Path | None = None,
     out: str | Path = "run",
     seed: int = 0,
     resume: bool = False,
+    fresh: bool = False,
     started: float | None = None,
     tell: Tell = ignore,
     show: Show = ignore,
@@ -70,9 +77,11 @@ def fit(
         threads: Threads of onnxruntime that ``latency`` is meant for.
         minutes: Time for everything, from reading the images to the report.
         space: A file that says which networks are drawn; see ``search/space.toml``.
+        recipe: How all networks are trained, or a file with what is to differ from the default (``docs/recipe.md``).
         out: The run folder.
         seed: Decides the split, the drawn networks and every training.
         resume: Go on with the search in ``out``; no finished training is repeated.
+        fresh: Train everything here, even what an earlier run has trained.
         started: When the time began, on the monotonic clock; with this call if not given.
         tell: Told of what happens, in lines.
         show: Told how much of the time is spent.
@@ -83,6 +92,7 @@ def fit(
     started, seconds = time.monotonic() if started is None else started, 60 * minutes
     check_alone("fit")
     allowance = Allowance(macs, params, latency, memory, file_size, check_threads(threads, "fit"))
+    recipe_for = read_settings(recipe)
     declared = default_space() if space is None else read_space(space)
     RunFolder.check(out, resume=resume, source=images)
     pictures = open_images(images, progress=reading(show))
@@ -92,40 +102,43 @@ def fit(
     folder = RunFolder.create(out, resume=resume, source=images)
     entry.keep(folder, field)
     tell(f"{len(pictures):,} images of {pictures.side} px in {len(pictures.classes)} classes; budget {allowance}")
-    report = {**data_report(pictures, split, str(images)), **run_report(allowance, minutes, seed)}
+    about = {**data_report(pictures, split, str(images)), **run_report(allowance, minutes, seed)}
     with EventLog(folder.events) as events:
         narrator = Narrator(events, tell, show, started=started, seconds=seconds)
-        lab = Lab(pictures, split, Recipe(), folder.checkpoints, events, narrator.watch)
+        lab = Lab(pictures, split, recipe_for, folder.checkpoints, events, narrator.watch)
         setup = lab.choose_setup(field.candidates[0].design)
-        cpu = report["machine"]["cpu"]
+        cpu = about["machine"]["cpu"]
         context = {"data": f"{pictures.digest}/{seed}", "recipe": lab.recipe.digest, "machine": cpu}
-        events.write("fit", budget=report["budget"], data=report["data"], setup=setup.to_dict(), context=context)
-        deadline = started + seconds - _finishing(seconds)
+        about |= {"recipe": lab.recipe.to_dict(), "setup": setup.to_dict(), "context": context}
+        events.write("fit", schema=EVENTS, field=field.to_dict(), **about)
+        results = results_for(pictures, split, lab.recipe, setup)
+        study = SharedStudy(
+            Study(folder.study, context), results, time.monotonic, fresh=fresh, weights=lab.weights_path, warn=tell
+        )
+        largest = max(field.candidates, key=lambda candidate: candidate.params)
+        deadline = started + seconds - lab.ending(largest, entry.time)
         result = race(
             field.candidates,
             train=lab.train,
             time_candidate=lab.seconds_per_image,
-            study=Study(folder.study, context),
+            study=study,
             load=Load(train=len(split.train), select=len(split.select), test=len(split.test)),
             policy=policy_for(deadline - time.monotonic()),
-            clock=time.monotonic,
+            clock=study.clock,
             deadline=deadline,
             seed=seed,
-            emit=narrator.hear,
+            emit=study.hear(narrator.hear),
             settle=entry.settle,
         )
         judgement = judge(result.finals, cost=cheapest if latency is None else fastest, seed=seed)
         searched = time.monotonic() - started
         network = _network(lab, result, judgement)
-    scores = lab.scores(network.module, network.design, split.test)
-    labels = pictures.labels[split.test]
-    report |= fit_report(result, judgement, field) | confusion_report(scores, labels, pictures.classes)
-    report["accuracy"] = accuracy_report(judgement.chosen, len(labels)) | quality_report(scores, labels)
-    report["recipe"] = lab.recipe.to_dict()
-    report["seconds"] = {"search": searched, "final": sum(t.outcome.seconds for t in result.finals)}
+        scores, labels = lab.scores(network.module, network.design, split.test), pictures.labels[split.test]
+        confused = confusion_report(scores, labels, pictures.classes)["confusion"]["matrix"]
+        events.write("judged", sync=True, searched=searched, confusion=confused, **quality_report(scores, labels))
+    report = searched_report(read_session(folder.events))
     tell("exporting and checking the exported file")
-    sample = pictures.pixels[split.test[:PARITY_IMAGES]]
-    return Fit(folder.path, finish_run(folder, network, report, sample, started=started, measure=entry.time))
+    return Fit(folder.path, finish_run(folder, network, report, lab.sample, started=started, measure=entry.time))
 
 
 def _network(lab: Lab, result: Race, judgement: Judgement) -> TrainedNetwork:
@@ -133,11 +146,6 @@ def _network(lab: Lab, result: Race, judgement: Judgement) -> TrainedNetwork:
     chosen = judgement.chosen.candidate
     finals = [one for one in result.finals if one.candidate.key == chosen.key and not one.outcome.failed]
     first = min(finals, key=lambda training: training.work.seed).work
-    if not lab.has_weights(chosen, first.seed):
+    if not lab.weights_path(first).is_file():
         lab.train(first)
     return lab.network(chosen, first.seed)
-
-
-def _finishing(seconds: float) -> float:
-    """Seconds kept for export, parity gate, latency and report."""
-    return min(max(6.0, 0.02 * seconds), 20.0)

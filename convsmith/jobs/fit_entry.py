@@ -22,9 +22,12 @@ from convsmith.search.space import Field, Space, make_field
 from convsmith.search.space_file import Declaration
 from convsmith.search.study import Study
 
-DRAWS: Final = 16
-"""Networks drawn beside the rules; the time plan leaves out those that there is no time for."""
+DRAWS: Final = 96
+"""Networks drawn beside the rules. A part is planned for; the others are there to be proposed by the surrogate."""
+FEW_DRAWS: Final = 32
+"""The same where there is little time, or where it takes long to say what a network costs."""
 _NOTE: Final = "field"
+_SHORT: Final = 300.0
 _TIMINGS: Final = 3
 _SECONDS: Final = 0.5
 
@@ -72,7 +75,10 @@ class Entry:
             SpaceError: If the space holds no network.
         """
         noted = self._study(folder).noted(_NOTE) if folder.study.is_file() else None
-        return make_field(self._space, DRAWS, seed=self._seed) if noted is None else Field.from_dict(noted)
+        if noted is not None:
+            return Field.from_dict(noted)
+        few = self._seconds < _SHORT or self._allowance.latency is not None
+        return make_field(self._space, FEW_DRAWS if few else DRAWS, seed=self._seed)
 
     def keep(self, folder: RunFolder, field: Field) -> None:
         """Note the networks in ``folder``: a resumed run must go on with them, and measured costs change.
@@ -132,5 +138,5 @@ class Entry:
 
     def _study(self, folder: RunFolder) -> Study:
         """Notes of this budget and this space, in the journal of the run."""
-        asked = (self._images.digest, self._seed, self._allowance.to_dict(), self._declared.model_dump(), DRAWS)
+        asked = (self._images.digest, self._seed, self._allowance.to_dict(), self._declared.model_dump())
         return Study(folder.study, {_NOTE: hashlib.sha256(json.dumps(asked).encode()).hexdigest()})

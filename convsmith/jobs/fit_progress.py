@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from convsmith.jobs.past import told_time
 from convsmith.jobs.step import Show, Step, Tell
 from convsmith.quantities import format_count, format_percent, format_seconds
 from convsmith.training.events import EventLog
@@ -39,6 +40,10 @@ class Narrator:
         elif event == "rung":
             count, images = len(fields["candidates"]), format_count(fields["images"])
             self._tell(f"rung {fields['number']}: {count} networks see {images} images each")
+        elif event == "proposed":
+            self._tell(f"  {len(fields['candidates'])} more that may be the best, by all trainings so far")
+        elif event == "dropped":
+            self._tell(f"  {fields['origin']} is left out: {fields['failure']}")
         elif event == "finals":
             count, images = len(fields["candidates"]), format_count(fields["images"])
             self._tell(f"finals: {count} networks see {images} images each, {fields['seeds']} seeds or more")
@@ -57,5 +62,4 @@ class Narrator:
 def _outcome(fields: dict[str, Any]) -> str:
     outcome = fields["outcome"]
     found = outcome["failure"] or f"{format_percent(outcome['accuracy'])} right, {outcome['log_loss']:.3f} nats"
-    again = "on record" if fields["reused"] else format_seconds(outcome["seconds"])
-    return f"{fields['origin']}, seed {fields['seed']}: {found}, {again}"
+    return f"{fields['origin']}, seed {fields['seed']}: {found}, {told_time(fields)}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from convsmith.deploy.environment import machine, versions
@@ -10,33 +11,48 @@ from convsmith.design import write_design
 from convsmith.jobs.fit_budget import COST_KEYS, Allowance
 from convsmith.jobs.report_parts import SCHEMA
 from convsmith.search.candidate import Candidate, Training
-from convsmith.search.racing import Race
 from convsmith.search.space import Field
-from convsmith.search.statistics import Finalist, Judgement, compare, verdict
+from convsmith.search.statistics import Estimate, Finalist, Judgement, compare, spread_by_seed, verdict
 
 
-def fit_report(race: Race, judgement: Judgement, field: Field) -> dict[str, Any]:
-    """The part of the report that says what was tried and what was chosen."""
-    chosen = judgement.chosen
+@dataclass(frozen=True)
+class Searched:
+    """What a search has done, or has done so far.
+
+    Attributes:
+        plan: The time plan as JSON values.
+        rungs: The trainings of each rung.
+        finals: The trainings judged on the test images.
+        dropped: Why networks were left out before their first training, by their keys.
+    """
+
+    plan: Mapping[str, Any]
+    rungs: tuple[tuple[Training, ...], ...]
+    finals: tuple[Training, ...]
+    dropped: Mapping[str, str]
+
+
+def fit_report(race: Searched, judgement: Judgement | None, field: Field) -> dict[str, Any]:
+    """The part of the report that says what was tried and what was chosen; nothing yet before the finals."""
     return {
         "schema": SCHEMA,
         "kind": "fit",
-        "name": chosen.candidate.design.name,
-        "sentence": verdict(judgement),
-        "chosen": {
-            **_network(chosen.candidate),
-            "name": chosen.candidate.design.name,
-            "origin": chosen.candidate.origin,
-        },
+        "name": judgement.chosen.candidate.design.name if judgement else "search",
+        "sentence": verdict(judgement) if judgement else "",
+        "chosen": _chosen(judgement.chosen.candidate) if judgement else {"key": "", "name": ""},
         "ties": [
             {**_network(one.candidate), "origin": one.candidate.origin, "accuracy": one.accuracy.mean}
-            for one in judgement.ties
+            for one in (judgement.ties if judgement else ())
         ],
         "rules": _rules(race, judgement, field),
         "candidates": _candidates(race, judgement, field),
-        "plan": race.plan.to_dict(),
-        "notes": [*race.plan.notes, *_replacements(race, field)],
+        "plan": race.plan,
+        "notes": [*race.plan["notes"], *_replacements(race, field)],
     }
+
+
+def _chosen(candidate: Candidate) -> dict[str, Any]:
+    return {**_network(candidate), "name": candidate.design.name, "origin": candidate.origin}
 
 
 def run_report(allowance: Allowance, minutes: float, seed: int) -> dict[str, Any]:
@@ -49,9 +65,8 @@ def run_report(allowance: Allowance, minutes: float, seed: int) -> dict[str, Any
     }
 
 
-def accuracy_report(finalist: Finalist, images: int) -> dict[str, Any]:
+def accuracy_report(estimate: Estimate, images: int) -> dict[str, Any]:
     """Accuracy on the test images with its interval."""
-    estimate = finalist.accuracy
     return {"test": estimate.mean, "ci95": [estimate.low, estimate.high], "seeds": estimate.seeds, "images": images}
 
 
@@ -68,12 +83,12 @@ def _network(candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def _entered(race: Race) -> dict[str, Candidate]:
+def _entered(race: Searched) -> dict[str, Candidate]:
     """Who was in the finals, by the keys of those that were drawn."""
     return {one.candidate.replaces or one.candidate.key: one.candidate for one in race.finals}
 
 
-def _replacements(race: Race, field: Field) -> list[str]:
+def _replacements(race: Searched, field: Field) -> list[str]:
     names = {candidate.key: candidate.design.name for candidate in field.candidates}
     return [
         f"{names[old]} was slower than the budget when it was timed; {new.design.name} took its place in the finals"
@@ -82,38 +97,56 @@ def _replacements(race: Race, field: Field) -> list[str]:
     ]
 
 
-def _rules(race: Race, judgement: Judgement, field: Field) -> dict[str, Any]:
+def _rules(race: Searched, judgement: Judgement | None, field: Field) -> dict[str, Any]:
     entered = _entered(race)
-    finals = {one.candidate.key: one for one in judgement.finalists}
-    chosen = _finals_of(race, judgement.chosen.candidate.key)
+    finals = _finalists(judgement)
+    chosen = _finals_of(race, judgement.chosen.candidate.key) if judgement else []
     by_key = {candidate.key: candidate for candidate in field.candidates}
     rows: dict[str, Any] = {}
     for name, key in field.rules.items():
         candidate = entered.get(key, by_key[key])
         last = _last(race, key)
-        row = {**_network(candidate), "accuracy": None, "judged_on": "select", "ci95": None, "failure": ""}
-        row["probability_chosen_is_better"] = None
+        row = {**_network(candidate), "accuracy": None, "judged_on": "select", "ci95": None}
+        row |= {"failure": race.dropped.get(key, ""), "probability_chosen_is_better": None}
         if candidate.key in finals:
             estimate = finals[candidate.key].accuracy
             row |= {"accuracy": estimate.mean, "judged_on": "test", "ci95": [estimate.low, estimate.high]}
-            if candidate.key != judgement.chosen.candidate.key:
+            if judgement and candidate.key != judgement.chosen.candidate.key:
                 other = compare(chosen, _finals_of(race, candidate.key))
                 row["probability_chosen_is_better"] = other.probability
         elif last is not None:
             row |= {"accuracy": last.outcome.accuracy, "failure": last.outcome.failure}
+            if judgement:
+                row["probability_chosen_is_better"] = _better_in_the_rungs(race, judgement.chosen.candidate, key)
         rows[name] = row
     refused = {name.removeprefix("rule:"): why for name, why in field.refused.items() if name.startswith("rule:")}
     return rows | {name: {"design": None, "accuracy": None, "failure": why} for name, why in refused.items()}
 
 
-def _candidates(race: Race, judgement: Judgement, field: Field) -> list[dict[str, Any]]:
-    finals = {one.candidate.key: one for one in judgement.finalists}
+def _better_in_the_rungs(race: Searched, chosen: Candidate, key: str) -> float | None:
+    """The probability that the chosen network is better than one that never came to the finals.
+
+    It is that of the last rung that trained both, on the select images, with the spread from seed to seed of the
+    finals. None where no rung did, or what the rungs judged was not kept.
+    """
+    by_seed = spread_by_seed(race.finals)
+    for rung in reversed(race.rungs):
+        pair = [t for name in (chosen.replaces or chosen.key, key) for t in rung if t.candidate.key == name]
+        if len(pair) == 2 and all(t.outcome.correct is not None and not t.outcome.failed for t in pair):
+            return compare(pair[:1], pair[1:], by_seed=by_seed).probability
+    return None
+
+
+def _candidates(race: Searched, judgement: Judgement | None, field: Field) -> list[dict[str, Any]]:
+    finals = _finalists(judgement)
     rows: list[dict[str, Any]] = []
     entered = _entered(race)
     for drawn in field.candidates:
         candidate = entered.get(drawn.key, drawn)
         done = [t for rung in race.rungs for t in rung if t.candidate.key == drawn.key]
         final = finals.get(candidate.key)
+        if not (done or candidate.rule or drawn.key in race.plan.get("entrants", ())):
+            continue  # one of many that were there to be proposed, and were not
         estimate = asdict(final.accuracy) if final else None
         rows.append(
             {
@@ -128,10 +161,14 @@ def _candidates(race: Race, judgement: Judgement, field: Field) -> list[dict[str
                     "ci95": [estimate["low"], estimate["high"]],
                     "seeds": estimate["seeds"],
                 },
-                "failure": next((t.outcome.failure for t in done if t.outcome.failed), ""),
+                "failure": next((t.outcome.failure for t in done if t.outcome.failed), race.dropped.get(drawn.key, "")),
             }
         )
     return rows
+
+
+def _finalists(judgement: Judgement | None) -> dict[str, Finalist]:
+    return {one.candidate.key: one for one in judgement.finalists} if judgement else {}
 
 
 def _rung(training: Training) -> dict[str, Any]:
@@ -139,10 +176,10 @@ def _rung(training: Training) -> dict[str, Any]:
     return {key: outcome[key] for key in ("images", "accuracy", "log_loss", "seconds")}
 
 
-def _finals_of(race: Race, key: str) -> list[Training]:
+def _finals_of(race: Searched, key: str) -> list[Training]:
     return [training for training in race.finals if training.candidate.key == key]
 
 
-def _last(race: Race, key: str) -> Training | None:
+def _last(race: Searched, key: str) -> Training | None:
     done = [training for rung in race.rungs for training in rung if training.candidate.key == key]
     return done[-1] if done else None

@@ -7,7 +7,6 @@ that was judged.
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
 import time
 from collections.abc import Callable
@@ -18,14 +17,17 @@ from numpy.typing import NDArray
 from torch import nn
 
 from convsmith.data import Images, Normalisation, Pixels, Rows, Split
-from convsmith.data.augment import Policy
 from convsmith.design import Design, lower
 from convsmith.errors import TrainingError
 from convsmith.files import make_folder
 from convsmith.interop.torch_module import build
 from convsmith.interop.weights import load_weights, read_weights, weights_of, write_weights
+from convsmith.ir import Graph
+from convsmith.jobs.finish import PARITY_IMAGES, Measure
 from convsmith.jobs.preparation import Preparation
+from convsmith.jobs.rehearsal import rehearse
 from convsmith.jobs.run_folder import TrainedNetwork
+from convsmith.jobs.settings import RecipeFor
 from convsmith.search.candidate import Candidate, Outcome, Work
 from convsmith.training.batches import TrainingSet
 from convsmith.training.budget import Budget
@@ -40,18 +42,22 @@ from convsmith.training.recipe import Recipe
 from convsmith.training.setup import Setup
 
 _TIMED_STEPS = 4
+_LOOKED_AT = 64  # images
 _RESOLUTIONS_KEPT = 3
 
 
 class Lab:
-    """Trains candidates; every one sees the same images in the same order for the same seed."""
+    """Trains candidates; every one sees the same images in the same order for the same seed.
+
+    Without a folder for ``weights`` none are kept.
+    """
 
     def __init__(
         self,
         images: Images,
         split: Split,
-        recipe: Recipe,
-        weights: Path,
+        recipe_for: RecipeFor,
+        weights: Path | None,
         events: EventLog,
         watch: Callable[[Progress], None],
     ) -> None:
@@ -63,7 +69,8 @@ class Lab:
         self._resampled: dict[int, Pixels] = {}
         self._both = np.sort(np.concatenate([split.train, split.select]))
         self._normalisation = Normalisation.of(images, split.train)
-        self.recipe = recipe
+        self._recipe_for = recipe_for
+        self.recipe = recipe_for(images.side, images.channels)
         self.setup = Setup()
 
     def choose_setup(self, design: Design) -> Setup:
@@ -73,7 +80,11 @@ class Lab:
         return self.setup
 
     def seconds_per_image(self, candidate: Candidate) -> float:
-        """Pace of training, from a few steps: the median of all but the first."""
+        """Pace of training, from a few steps: the median of all but the first.
+
+        Raises:
+            TrainingError: If these steps diverge, or the network gives all images the same scores after them.
+        """
         times: list[float] = []
         data = self._training_set(candidate.design, self._split.train[: 64 * self.recipe.batch])
         module = initialise(build(lower(candidate.design)), 0)
@@ -88,6 +99,7 @@ class Lab:
         budget = Budget(images=self.recipe.batch * (_TIMED_STEPS + 1))
         recipe = self._recipe(candidate.design)
         train(module, data, recipe=recipe, budget=budget, seed=0, setup=self.setup, progress=tick, rollbacks=0)
+        self._check_alive(module, candidate.design)
         return statistics.median(times[1:]) / self.recipe.batch
 
     def train(self, work: Work) -> Outcome:
@@ -115,17 +127,28 @@ class Lab:
         recalibrate_batchnorm(module, data, self.setup)
         scores = self.scores(module, design, judge)
         labels = self._images.labels[judge]
-        right = None
-        if work.final:
-            right = np.packbits(scores.argmax(1) == labels).tobytes()
+        right = np.packbits(scores.argmax(1) == labels).tobytes()
+        if work.final and self._weights is not None:
             write_weights(self._weights_path(work.candidate, work.seed), weights_of(module), {})
         seconds = time.perf_counter() - start
         return Outcome(accuracy(scores, labels), log_loss(scores, labels), seconds, done.images_seen, right, len(judge))
+
+    def _check_alive(self, module: nn.Module, design: Design) -> None:
+        """Refuse a network that no image gets through."""
+        scores = self.scores(module, design, self._split.train[:_LOOKED_AT])
+        if np.ptp(scores, axis=0).max() == 0:
+            rule = "a network must give different images different scores after its first steps"
+            raise TrainingError(rule, received="the same for all", where=design.name)
 
     def scores(self, module: nn.Module, design: Design, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """Logits of the images at ``indices``."""
         pixels = Rows(self._pixels(design.input[1]), indices)
         return logits(module, pixels, self._normalisation, self.setup)
+
+    @property
+    def sample(self) -> NDArray[np.uint8]:
+        """Real images, as an exported file takes them."""
+        return np.asarray(self._images.pixels[self._split.test[:PARITY_IMAGES]])
 
     def network(self, candidate: Candidate, seed: int) -> TrainedNetwork:
         """The network of a final, as it was judged.
@@ -136,17 +159,34 @@ class Lab:
         graph = lower(candidate.design)
         module = build(graph)
         load_weights(module, read_weights(self._weights_path(candidate, seed)))
-        preparation = Preparation.of(self._images, candidate.design.input[1], self._normalisation)
-        return TrainedNetwork(candidate.design, graph, module.eval(), self._images.classes, preparation)
+        return self._network(candidate.design, graph, module)
 
-    def has_weights(self, candidate: Candidate, seed: int) -> bool:
-        """Whether the weights of a final are still there."""
-        return self._weights_path(candidate, seed).is_file()
+    def ending(self, candidate: Candidate, measure: Measure) -> float:
+        """Seconds from the last final to the report, as the end is rehearsed with an untrained network.
+
+        Raises:
+            GateError: If the exported file does not give the network's answers.
+        """
+        design = candidate.design
+        graph = lower(design)
+        network = self._network(design, graph, initialise(build(graph), 0))
+        judge = Rows(self._pixels(design.input[1]), self._split.test)
+        began = time.monotonic()
+        normalisation = self._normalisation
+        outside = rehearse(network, self.sample, judge, normalisation, self.setup, started=began, measure=measure)
+        return outside.seconds() - outside.before
+
+    def weights_path(self, work: Work) -> Path:
+        """Where the weights of a final are kept."""
+        return self._weights_path(work.candidate, work.seed)
+
+    def _network(self, design: Design, graph: Graph, module: nn.Module) -> TrainedNetwork:
+        preparation = Preparation.of(self._images, design.input[1], self._normalisation)
+        return TrainedNetwork(design, graph, module.eval(), self._images.classes, preparation)
 
     def _recipe(self, design: Design) -> Recipe:
         """The one recipe, its shifts in proportion to the size of the images."""
-        policy = Policy.for_images(design.input[1], design.input[0])
-        return dataclasses.replace(self.recipe, policy=policy)
+        return self._recipe_for(design.input[1], design.input[0])
 
     def _training_set(self, design: Design, indices: NDArray[np.int64]) -> TrainingSet:
         pixels = Rows(self._pixels(design.input[1]), indices)
@@ -161,4 +201,5 @@ class Lab:
         return self._resampled[resolution]
 
     def _weights_path(self, candidate: Candidate, seed: int) -> Path:
+        assert self._weights is not None, "a lab without a folder keeps no weights"
         return make_folder(self._weights) / f"{candidate.key}-{seed}.safetensors"

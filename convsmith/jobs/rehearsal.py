@@ -12,51 +12,56 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from convsmith.data import Normalisation, Rows
 from convsmith.errors import TrainingError
 from convsmith.jobs.export import write_onnx_file
-from convsmith.jobs.finish import PARITY_IMAGES
+from convsmith.jobs.finish import Measure, on_one_thread
 from convsmith.jobs.run_folder import TrainedNetwork
 from convsmith.quantities import format_seconds
 from convsmith.training.budget import Outside
-from convsmith.training.evaluate import RECALIBRATION_IMAGES, logits
+from convsmith.training.evaluate import logits
 from convsmith.training.setup import Setup
 
-_REPORT_SECONDS: Final = 1.5  # latency, report and its pictures
+_REPORT_SECONDS: Final = 1.5  # report and pictures
 _LEAST_SHARE: Final = 0.1  # of the time that the training itself should have
 
 
 def rehearse(
     network: TrainedNetwork,
+    sample: NDArray[np.uint8],
     judge: Rows,
-    learn: int,
-    watch: int,
     normalisation: Normalisation,
     setup: Setup,
     *,
     started: float,
+    more: int = 0,
+    measure: Measure | None = None,
 ) -> Outside:
     """What of a run's time is not its training's.
 
     Args:
         network: As it is before the training.
-        judge: The images that are judged at the end.
-        learn: How many there are to learn from, some of which set the batch norms anew.
-        watch: How many are judged once more when the training is over.
+        sample: Real images for the parity gate, uint8 (N, side, side, C), in the size that the exported file takes.
+        judge: The images that are judged at the end, in the size that the network takes.
         normalisation: Of the training.
         setup: Of the training.
         started: When the run's time began, on the monotonic clock.
+        more: Images that go through the network besides when its training is over.
+        measure: Times the exported file; by default on one thread.
 
     Raises:
         GateError: If the exported file does not give the network's answers.
     """
-    sample = judge[:PARITY_IMAGES]
+    measure = measure or on_one_thread(network.preparation)
     with tempfile.TemporaryDirectory() as folder:
-        after = _seconds(lambda: write_onnx_file(network, Path(folder) / "model.onnx", sample))
+        onnx = Path(folder) / "model.onnx"
+        after = _seconds(lambda: write_onnx_file(network, onnx, sample)) + _seconds(lambda: measure(onnx))
     module, few = network.module, judge[: setup.batch_forward]
     pace = min(_seconds(lambda: logits(module, few, normalisation, setup)) for _ in range(2)) / len(few)
-    images = len(judge) + watch + min(learn, RECALIBRATION_IMAGES)
-    return Outside(time.monotonic() - started, after + _REPORT_SECONDS, images, pace)
+    return Outside(time.monotonic() - started, after + _REPORT_SECONDS, len(judge) + more, pace)
 
 
 def check_time(outside: Outside, seconds: float) -> None:

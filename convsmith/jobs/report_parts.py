@@ -14,6 +14,8 @@ from convsmith.training.metrics import calibration, confusion, log_loss
 from convsmith.training.progress import Incident
 
 SCHEMA = "convsmith/report/1"
+EVENTS = "convsmith/events/1"
+"""What the events of a log mean; another number where an older reader would misread them."""
 
 
 def data_report(images: Images, split: Split, source: str) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from torch import nn
 
+from convsmith.data.augment import Policy
 from convsmith.design import Design
 from convsmith.interop.torch_module import build
 from convsmith.ir import Graph
@@ -19,17 +21,26 @@ from convsmith.training.events import read_events
 from convsmith.training.probe import choose_setup
 from convsmith.training.rate_finder import RateTest, find_rate
 from convsmith.training.recipe import Recipe
-from convsmith.training.recipe_file import read_recipe
+from convsmith.training.recipe_file import read_changes
 from convsmith.training.setup import Setup
+
+RecipeFor = Callable[[int, int], Recipe]
+"""The recipe for images of a side in pixels and a number of channels."""
 
 SETUP_KEYS: Final = tuple(field.name for field in dataclasses.fields(Setup) if field.name != "measured")
 
 
-def read_settings(given: Recipe | str | Path | None, default: Recipe) -> Recipe:
-    """The recipe: as given, or the default with what a file changes."""
-    if given is None or isinstance(given, Recipe):
-        return given or default
-    return read_recipe(given, default)
+def read_settings(given: Recipe | str | Path | None) -> RecipeFor:
+    """How images of a size are trained on: as given, or by the default that suits them with what a file changes.
+
+    Raises:
+        TrainingError: If the file cannot be read, or holds a key or a value that cannot be.
+    """
+    if isinstance(given, Recipe):
+        return lambda side, channels: given
+    change = _unchanged if given is None else read_changes(given)
+    change(Recipe())
+    return lambda side, channels: change(Recipe(policy=Policy.for_images(side, channels)))
 
 
 def setup_for(graph: Graph, design: Design, recipe: Recipe, group: Group) -> Setup:
@@ -57,6 +68,10 @@ def rate_test(module: nn.Module, data: TrainingSet, recipe: Recipe, seed: int, s
     found = find_rate(module, data, recipe=recipe, seed=seed, setup=setup).to_dict() if group.is_first else None
     values = group.share(found)
     return RateTest(tuple(values["rates"]), tuple(values["losses"]), values["rate"])
+
+
+def _unchanged(recipe: Recipe) -> Recipe:
+    return recipe
 
 
 def _last_training(folder: RunFolder) -> dict[str, Any]:

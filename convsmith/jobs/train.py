@@ -9,37 +9,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
-from convsmith.analysis import cost
-from convsmith.data import Images, Normalisation, Split, open_images, split_images
-from convsmith.data.augment import Policy
-from convsmith.deploy.environment import machine, versions
+from convsmith.data import Images, Normalisation, open_images, split_images
 from convsmith.design import Design, lower, read_design, write_design
-from convsmith.errors import DataError, RunError, TrainingError
+from convsmith.errors import DataError, DesignError, RunError, TrainingError
 from convsmith.files import write_text
 from convsmith.interop.torch_module import build
 from convsmith.jobs.finish import PARITY_IMAGES, finish_run
 from convsmith.jobs.preparation import Preparation
 from convsmith.jobs.references import read_reference
 from convsmith.jobs.rehearsal import check_time, rehearse
-from convsmith.jobs.report_parts import SCHEMA, confusion_report, data_report, incidents_report, quality_report
+from convsmith.jobs.replay import read_session
+from convsmith.jobs.report_parts import data_report
 from convsmith.jobs.run_folder import RunFolder, TrainedNetwork
-from convsmith.jobs.settings import SETUP_KEYS, rate_of, rate_test, read_settings, setup_for, setup_of
+from convsmith.jobs.settings import rate_of, rate_test, read_settings, setup_for, setup_of
 from convsmith.jobs.step import Show, Tell, ignore, reading, training
-from convsmith.quantities import format_percent
+from convsmith.jobs.train_report import begin_report, judged_report, trained_report
 from convsmith.search.candidate import design_key
 from convsmith.training.batches import TrainingSet
 from convsmith.training.budget import Budget, Outside
-from convsmith.training.distributed import Group, joined
-from convsmith.training.evaluate import EvaluationSet, logits, recalibrate_batchnorm
+from convsmith.training.distributed import joined
+from convsmith.training.evaluate import RECALIBRATION_IMAGES, EvaluationSet, logits, recalibrate_batchnorm
 from convsmith.training.events import EventLog
 from convsmith.training.initialise import initialise
 from convsmith.training.loop import train as train_module
-from convsmith.training.metrics import wilson
-from convsmith.training.progress import Trained
 from convsmith.training.recipe import Recipe
-from convsmith.training.setup import Setup
 
 DEFAULT_EPOCHS: Final = 20.0
 
@@ -102,7 +95,7 @@ def train(
     if seed < 0:
         raise TrainingError("the seed must not be negative", received=seed)
     graph = lower(design)
-    read_settings(recipe, Recipe())  # what is wrong in its file is told before images are read
+    recipe_for = read_settings(recipe)
     with joined() as group:
         if group.is_first:
             RunFolder.check(out, resume=resume, source=images)
@@ -111,9 +104,10 @@ def train(
         pictures = group.in_turn(lambda: open_images(images, side=_side(design), progress=reading(show)))
         _check_fit(design, pictures)
         split = split_images(pictures, seed=seed)
-        recipe = read_settings(recipe, Recipe(policy=Policy.for_images(pictures.side, pictures.channels)))
+        recipe = recipe_for(pictures.side, pictures.channels)
         folder, chosen = RunFolder(Path(out)), None
         learn, watch, judge = (pictures.rows(rows) for rows in (split.train, split.select, split.test))
+        sample = judge[:PARITY_IMAGES]
         tell(f"{len(learn):,} images to learn from, {len(watch):,} to watch, {len(judge):,} to judge by")
         if group.is_first:
             chosen = (setup_of(folder) if resume else None) or setup_for(graph, design, recipe, group)
@@ -123,22 +117,25 @@ def train(
         data = TrainingSet(learn, pictures.labels[split.train], normalisation, len(pictures.classes))
         preparation = Preparation.of(pictures, pictures.side, normalisation)
         network = TrainedNetwork(design, graph, initialise(build(graph), seed), pictures.classes, preparation)
-        tried = None
+        tried, outside = None, None
         if find_rate:
             known = group.share(rate_of(folder) if resume and group.is_first else None)
             if known is None:
                 tried = rate_test(network.module, data, recipe, seed, setup, group)
                 tell(f"the range test suggests a learning rate of {tried.rate:g}")
             recipe = dataclasses.replace(recipe, learning_rate=tried.rate if tried is not None else known)
-        outside = None
         if minutes is not None:
-            outside = rehearse(network, judge, len(learn), len(watch), normalisation, setup, started=started)
+            more = len(watch) + min(len(learn), RECALIBRATION_IMAGES)
+            outside = rehearse(network, sample, judge, normalisation, setup, started=started, more=more)
             outside = Outside(**group.share(dataclasses.asdict(outside)))
             check_time(outside, 60 * minutes)
         if group.is_first:
             folder = RunFolder.create(out, resume=resume, source=images)
             _keep_design(folder, design)
         with EventLog(folder.events) if group.is_first else contextlib.nullcontext() as events:
+            if events is not None:
+                begin = begin_report(design, recipe, setup, budget, minutes, seed, group, tried)
+                events.write("run", **begin, **data_report(pictures, split, str(images)))
             done = train_module(
                 network.module,
                 data,
@@ -159,19 +156,10 @@ def train(
                 return TrainRun(folder.path, group.share(None))
             recalibrate_batchnorm(done.module, data, setup)
             scores = logits(done.module, judge, normalisation, setup)
-            judged = _judged(scores, pictures, split)
-            events.write("judged", sync=True, **judged["accuracy"], design=design_key(design))
+            events.write("judged", sync=True, **judged_report(scores, pictures, split))
         network = dataclasses.replace(network, module=done.module)
-        report = {
-            **_described(network, judged["accuracy"], minutes),
-            **judged,
-            **data_report(pictures, split, str(images)),
-            **_made(done, recipe, setup, budget, seed, group),
-            **({"rate_test": tried.to_dict()} if tried is not None else {}),
-            **incidents_report(done.incidents),
-        }
+        report = trained_report(read_session(folder.events))
         tell("exporting and checking the exported file")
-        sample = pictures.pixels[split.test[:PARITY_IMAGES]]
         report = finish_run(folder, network, report, sample, started=started)
         group.share(report)
     return TrainRun(folder.path, report)
@@ -195,6 +183,9 @@ def _side(design: Design) -> int:
 
 def _check_fit(design: Design, images: Images) -> None:
     """Hold the design against the images: it says which number of its file must be another."""
+    if design.head.task != "classify":
+        rule = "only a design whose task is classify can be trained"
+        raise DesignError(rule, received=design.head.task, where=design.name, remedy="give it a [head] that classifies")
     if design.input[0] != images.channels:
         kind = "grey" if images.channels == 1 else "colour"
         raise DataError(
@@ -202,9 +193,10 @@ def _check_fit(design: Design, images: Images) -> None:
             where=design.name,
             remedy=f"set input = [{images.channels}, {design.input[1]}, {design.input[2]}] in its file",
         )
-    if design.head.classes != len(images.classes):
+    classes = design.head.options["classes"]
+    if classes != len(images.classes):
         raise DataError(
-            f"the images have {len(images.classes)} classes, the design's head has {design.head.classes}",
+            f"the images have {len(images.classes)} classes, the design's head has {classes}",
             where=design.name,
             remedy=f"set classes = {len(images.classes)} under [head] in its file",
         )
@@ -216,56 +208,3 @@ def _keep_design(folder: RunFolder, design: Design) -> None:
         rule, remedy = "a resumed run must keep its design", "give the same design, or start a new run"
         raise RunError(rule, received=design.name, where=str(folder.design), remedy=remedy)
     write_text(folder.design, write_design(design))
-
-
-def _judged(scores: Any, images: Images, split: Split) -> dict[str, Any]:
-    labels = images.labels[split.test]
-    right = int(np.count_nonzero(scores.argmax(1) == labels))
-    accuracy = {"test": right / len(labels), "ci95": list(wilson(right, len(labels))), "seeds": 1}
-    accuracy |= {"images": len(labels), **quality_report(scores, labels)}
-    return {**confusion_report(scores, labels, images.classes), "accuracy": accuracy}
-
-
-def _described(network: TrainedNetwork, accuracy: dict[str, Any], minutes: float | None) -> dict[str, Any]:
-    """The part of the report that names the network; nothing was searched, so nothing was tried beside it."""
-    design, price = network.design, cost(network.graph)
-    low, high = (format_percent(end) for end in accuracy["ci95"])
-    sentence = (
-        f"{design.name} is right on {format_percent(accuracy['test'])} of {accuracy['images']:,} test images "
-        f"(95 % interval {low} to {high}), from one training."
-    )
-    chosen = {
-        "key": design_key(design),
-        "name": design.name,
-        "design": write_design(design),
-        "macs": price.macs,
-        "params": price.params,
-        "latency_ms": None,
-        "shares": {},
-        "input": list(design.input),
-    }
-    return {
-        "schema": SCHEMA,
-        "kind": "train",
-        "name": design.name,
-        "sentence": sentence,
-        "budget": {"macs": None, "params": None, "latency_ms": None, "minutes": minutes},
-        "chosen": chosen,
-        "ties": [],
-        "rules": {},
-        "candidates": [],
-    }
-
-
-def _made(done: Trained, recipe: Recipe, setup: Setup, budget: Budget, seed: int, group: Group) -> dict[str, Any]:
-    """The part of the report that says how the network came about."""
-    seen = {"images": done.images_seen, "steps": done.steps, "images_per_second": done.images_per_second}
-    seen |= {"processes": group.world}
-    return {
-        "recipe": recipe.to_dict(),
-        "plan": {**budget.to_dict(), **seen, **{key: getattr(setup, key) for key in SETUP_KEYS}},
-        "seconds": {"search": 0.0, "final": done.seconds},
-        "machine": machine(),
-        "versions": versions(),
-        "seed": seed,
-    }

@@ -35,7 +35,7 @@ def map_figure(report: Report) -> Figure:
     groups: dict[str, list[int]] = {}
     for index, one in enumerate(shown):
         groups.setdefault("failed" if one["failure"] else reached(one), []).append(index)
-    layout = _layout(
+    layout = make_layout(
         height=720,
         xaxis={"visible": False, "range": [left, right], "fixedrange": True},
         yaxis={"visible": False, "range": [bottom, top], "scaleanchor": "x", "fixedrange": True},
@@ -93,16 +93,16 @@ def rung_figure(report: Report) -> Figure:
         )
         legend.add(kind)
     seen = sorted({rung["images"] for one in report["candidates"] for rung in one["rungs"]})
-    layout = _layout(
+    layout = make_layout(
         height=430,
         xaxis={
-            **_axis("images trained on"),
+            **make_axis("images trained on"),
             "type": "log",
             "tickvals": seen,
             "ticktext": [f"{images:,}" for images in seen],
             "minor": {"ticks": ""},
         },
-        yaxis={**_axis("accuracy on the select images"), "tickformat": ".0%"},
+        yaxis={**make_axis("accuracy on the select images"), "tickformat": ".0%"},
         legend={"orientation": "h", "y": 1.08, "x": 0},
     )
     return {"data": traces, "layout": layout}
@@ -119,7 +119,7 @@ def confusion_figure(confused: Confusion) -> Figure:
     ]
     axis = {"tickvals": list(range(count)), "ticktext": ticks, "showgrid": False, "zeroline": False, "ticks": ""}
     axis |= {"automargin": True, "fixedrange": True}
-    layout = _layout(
+    layout = make_layout(
         height=170 + count * (44 if count <= 12 else 30 if count <= 20 else 22),
         xaxis={**axis, "title": {"text": "answer"}, "tickangle": -40, "constrain": "domain"},
         yaxis={
@@ -149,7 +149,8 @@ def confusion_figure(confused: Confusion) -> Figure:
     return {"data": [heat], "layout": layout}
 
 
-def _layout(**changes: Any) -> Figure:
+def make_layout(**changes: Any) -> Figure:
+    """What all charts of the page share, with what one has of its own."""
     base: Figure = {
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
@@ -163,7 +164,8 @@ def _layout(**changes: Any) -> Figure:
     return base | changes
 
 
-def _axis(text: str) -> Figure:
+def make_axis(text: str) -> Figure:
+    """An axis with a title."""
     return {"title": {"text": text}, "gridcolor": "var(--grid)", "linecolor": "var(--soft)", "zeroline": False}
 
 

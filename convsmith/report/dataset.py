@@ -6,17 +6,15 @@ all and nothing from outside.
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from convsmith.quantities import format_bytes, format_percent, format_shape
+from convsmith.report.embedded import data_uri
 from convsmith.report.markup import Markup, element, join, table
 
 Data = Mapping[str, Any]
@@ -172,13 +170,7 @@ def _drawn(picture: Data, image: NDArray[np.uint8], fit: str) -> Markup:
     wide, high = (round(_SHOWN_SIDE * min(1, ratio)) for ratio in (aspect, 1 / aspect))
     kind = "coarse" if len(image) < _SHOWN_SIDE / 2 else "fine"
     name = f"{picture['class'] or 'picture'}: {picture['path']}"
-    return element("img", src=_data_uri(image), alt=name, class_=kind, width=wide, height=high)
-
-
-def _data_uri(image: NDArray[np.uint8]) -> str:
-    stream = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(stream, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    return element("img", src=data_uri(image), alt=name, class_=kind, width=wide, height=high)
 
 
 def _classes(data: Data) -> Markup:

@@ -1,22 +1,15 @@
-"""``report.html``: one file that opens anywhere, without a network, and begins with the answer.
-
-Its policy allows exactly the scripts written here, by their hashes, and nothing from outside.
-"""
+"""``report.html``: one file that opens anywhere, without a network, and begins with the answer."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Iterator
-from importlib.resources import files
 from typing import Final
 
-from plotly.offline import get_plotlyjs
-
 from convsmith.report import sections
-from convsmith.report.charts import Figure, confusion_figure, map_figure, rung_figure
+from convsmith.report.charts import confusion_figure, map_figure, rung_figure
 from convsmith.report.markup import Markup, element, join
+from convsmith.report.page import Part, chart, render_page
+from convsmith.report.training_charts import learning_figure, rate_figure
 from convsmith.report.view import Report, confusion, mistakes, rungs
 
 _MOST_CLASSES: Final = 40
@@ -25,39 +18,30 @@ _TOLD_MISTAKES: Final = 3
 
 def render_html(report: Report) -> str:
     """The page of a report (the content of ``report.json``), as one self-contained document."""
-    scripts = (get_plotlyjs(), _read("page.js"))
-    content = list(_content(report))
-    parts = (
-        Markup('<meta charset="utf-8">'),
-        Markup(f'<meta http-equiv="Content-Security-Policy" content="{_policy(scripts)}">'),
-        Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-        element("title", f"{report['name']}: convsmith report"),
-        element("style", Markup(_read("page.css"))),
-    )
-    links = (element("a", heading, href=f"#{name}") for name, heading, _ in content)
-    body = (
-        element("header", sections.answer(report), element("nav", *links, aria_label="sections")),
-        element("main", *(_section(*one) for one in content)),
-        *(element("script", Markup(script)) for script in scripts),
-    )
-    head = element("head", *parts)
-    return f'<!doctype html>\n<html lang="en">{head}\n{element("body", *body)}</html>\n'
+    header = sections.under_way(report) if report.get("unfinished") else sections.answer(report)
+    return render_page(f"{report['name']}: convsmith report", header, list(_content(report)))
 
 
-def _content(report: Report) -> Iterator[tuple[str, str, Markup]]:
+def _content(report: Report) -> Iterator[Part]:
     """Name, heading and content of each section."""
     if report["candidates"] and report["chosen"].get("shares"):
         told = element("p", _MAP)
-        yield "map", "Where the budget went", join((told, _chart("map", map_figure(report), "map of budget shares"),
+        yield "map", "Where the budget went", join((told, chart("map", map_figure(report), "map of budget shares"),
                                                     sections.candidates_table(report)))  # fmt: skip
-    if report["candidates"] or report["rules"]:
+    elif report["candidates"]:
+        yield "networks", "The networks", sections.candidates_table(report)
+    if report.get("accuracy") and (report["candidates"] or report["rules"]):
         told = element("p", _STANDINGS)
         yield "standings", "Finalists and rules", join((told, sections.standings_table(report)))
     if rungs(report):
         told = element("p", _RUNGS)
-        yield "rungs", "Rung by rung", join((told, _chart("rungs", rung_figure(report), "accuracy by rung")))
-    yield "confusion", "What it mistakes", _confusion(report)
-    yield "network", "The network", sections.network(report)
+        yield "rungs", "Rung by rung", join((told, chart("rungs", rung_figure(report), "accuracy by rung")))
+    if report.get("history"):
+        yield "learning", "How it learnt", _learning(report)
+    if report.get("confusion"):
+        yield "confusion", "What it mistakes", _confusion(report)
+    if report["chosen"].get("design"):
+        yield "network", "The network", sections.network(report)
     yield "rejected", "Files that could not be read", sections.rejected(report)
     yield "making", "How it was made", sections.making(report)
     yield "recompute", "Recompute every figure", sections.recompute(report)
@@ -79,6 +63,24 @@ _RUNGS: Final = (
 )
 
 
+_LEARNING: Final = (
+    "The loss is smoothed over about twenty steps and is that of augmented images and smoothed labels, so it does not "
+    "end at zero. The accuracy is that of the averaged weights on images that were only watched."
+)
+_RATE_TEST: Final = (
+    "The range test: the loss while the learning rate rose from step to step. Half of its fall was done at the dotted "
+    "line, where the peak of the schedule was put: "
+)
+
+
+def _learning(report: Report) -> Markup:
+    parts = [element("p", _LEARNING), chart("learning", learning_figure(report), "training loss and accuracy")]
+    if report.get("rate_test"):
+        parts.append(element("p", f"{_RATE_TEST}{report['rate_test']['rate']:.3g}."))
+        parts.append(chart("rates", rate_figure(report), "loss of the range test"))
+    return join(parts)
+
+
 def _confusion(report: Report) -> Markup:
     shown = confusion(report, _MOST_CLASSES)
     cut = f"Shown are the {len(shown.classes)} most often mistaken of {shown.total} classes. "
@@ -89,34 +91,7 @@ def _confusion(report: Report) -> Markup:
         (
             sections.mistakes_list(mistakes(report, _TOLD_MISTAKES)),
             element("p", told, class_="soft"),
-            _chart("confusion", confusion_figure(shown), "confusion matrix"),
+            chart("confusion", confusion_figure(shown), "confusion matrix"),
             sections.confusion_table(shown),
         )
     )
-
-
-def _section(name: str, heading: str, content: Markup) -> Markup:
-    return element("section", element("h2", heading), content, id=name)
-
-
-def _chart(name: str, figure: Figure, label: str) -> Markup:
-    """The place of a chart and its data; the script draws it."""
-    data = json.dumps(figure, allow_nan=False).replace("<", "\\u003c")
-    height = figure["layout"]["height"]
-    drawn = element(
-        "div", class_="chart", id=f"chart-{name}", role="img", aria_label=label, style=f"height: {height}px"
-    )
-    values = element("script", Markup(data), type="application/json", id=f"chart-{name}-data")
-    return join((element("div", drawn, class_="scroll", tabindex=0, role="region", aria_label=label), values))
-
-
-def _policy(scripts: tuple[str, ...]) -> str:
-    hashes = " ".join(
-        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts
-    )
-    # plotly writes style elements and hands pictures over as data.
-    return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:"
-
-
-def _read(name: str) -> str:
-    return files("convsmith.report").joinpath(name).read_text(encoding="utf-8")

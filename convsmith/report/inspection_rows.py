@@ -105,7 +105,7 @@ def sees_text(field: Data | None) -> str:
 
 
 def window_text(layer: Data) -> str:
-    """``7 × 7 /2`` with a stride; dilation and groups where there are any."""
+    """``7 × 7 /2`` with a stride, ``7 × 7 /(1/2)`` where it enlarges; dilation and groups where there are any."""
     kernel = layer.get("kernel_size")
     if kernel is None:
         return ""
@@ -113,7 +113,8 @@ def window_text(layer: Data) -> str:
     stride = {layer["stride"]} if isinstance(layer["stride"], int) else set(layer["stride"])
     parts = [size_text(sizes)]
     if stride != {1}:
-        parts.append("/" + "×".join(map(str, sorted(stride))))
+        written = "/(1/{})" if layer["op"] == "ConvTranspose2d" else "/{}"
+        parts.append(written.format("×".join(map(str, sorted(stride)))))
     dilation = layer.get("dilation", 1)
     if dilation not in (1, (1, 1), [1, 1]):
         parts.append(f"dilation {dilation if isinstance(dilation, int) else max(dilation)}")

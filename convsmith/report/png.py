@@ -66,8 +66,8 @@ def _draw_title(figure: Figure, report: Report) -> None:
         f"{format_count(chosen['params'])} parameters",
     )
     source = f"{shorten(report['data']['source'], 60)}: {shorten(chosen['name'], 60)}"
-    _write(figure, 0.02, 0.945, source, size=20, weight="bold", color=INK)
-    _write(figure, 0.02, 0.905, "   ·   ".join(facts), size=14, color=SOFT)
+    write_words(figure, 0.02, 0.945, source, size=20, weight="bold", color=INK)
+    write_words(figure, 0.02, 0.905, "   ·   ".join(facts), size=14, color=SOFT)
 
 
 def _draw_map(axes: Axes, report: Report) -> None:
@@ -138,8 +138,8 @@ def _draw_standings(axes: Axes, report: Report) -> None:
     axes.set_ylim(len(judged) - 0.4, -0.6)
     axes.set_yticks([])
     for row, one in enumerate(judged):
-        _write(axes, -0.015, row, shorten(one.name, 30), size=10.5, transform=axes.get_yaxis_transform(), ha="right",
-               va="center", color=CHOSEN if one.chosen else INK)  # fmt: skip
+        write_words(axes, -0.015, row, shorten(one.name, 30), size=10.5, transform=axes.get_yaxis_transform(),
+                    ha="right", va="center", color=CHOSEN if one.chosen else INK)  # fmt: skip
     axes.xaxis.set_major_formatter(lambda value, _: format_percent(value))
     axes.grid(axis="x", color=GRID)
     axes.set_axisbelow(True)
@@ -166,11 +166,11 @@ def _draw_confusion(axes: Axes, report: Report) -> None:
     size = 11 if count <= 12 else 8
     for at, name in enumerate(shown.classes):
         drawn = shorten(name, 16)
-        _write(
+        write_words(
             axes, -0.01, at, drawn, size=size, transform=axes.get_yaxis_transform(), ha="right", va="center", color=INK
         )
-        _write(axes, at, -0.02, drawn, size=size, transform=axes.get_xaxis_transform(), ha="right", va="top",
-               rotation=30, rotation_mode="anchor", color=INK)  # fmt: skip
+        write_words(axes, at, -0.02, drawn, size=size, transform=axes.get_xaxis_transform(), ha="right", va="top",
+                    rotation=30, rotation_mode="anchor", color=INK)  # fmt: skip
     for edge in range(1, count):
         axes.axhline(edge - 0.5, color="white", linewidth=1)
         axes.axvline(edge - 0.5, color="white", linewidth=1)
@@ -188,7 +188,7 @@ def _write_counts(axes: Axes, shown: Confusion) -> None:
                 axes.text(column, row, f"{cell:,}", ha="center", va="center", fontsize=10, color=color)
 
 
-def _write(place: Axes | Figure, x: float, y: float, text: str, *, size: float, **style: Any) -> None:
+def write_words(place: Axes | Figure, x: float, y: float, text: str, *, size: float, **style: Any) -> None:
     """Write text of any script; dollars are dollars, not mathematics."""
     weight = style.pop("weight", "normal")
     fonts = FontProperties(family=list(_fonts()), size=size, weight=weight)

@@ -82,6 +82,21 @@ def answer(report: Report) -> Markup:
     )
 
 
+def under_way(report: Report) -> Markup:
+    """What can be said of a run that has not ended."""
+    data = report["data"]
+    source = f"{data['images']:,} images of {len(data['classes'])} classes from {data['source']}"
+    again = "This page shows what the log held when it was made; `convsmith report` makes it anew."
+    return join(
+        (
+            element("p", report["name"], class_="kicker"),
+            element("h1", report["sentence"]),
+            element("p", source, class_="soft"),
+            *(element("p", note, class_="note") for note in (again, *report["notes"])),
+        )
+    )
+
+
 def standings_table(report: Report) -> Markup:
     """Finalists and rules with their intervals, as figures and as bars on one scale."""
     rows = standings(report)
@@ -173,19 +188,27 @@ def making(report: Report) -> Markup:
     """Data, recipe, plan, machine, versions and parity, as they are in ``report.json``."""
     data = {key: value for key, value in report["data"].items() if key != "classes"}
     budget = {key: value for key, value in report["budget"].items() if value is not None}
-    quality = {key: value for key, value in report["accuracy"].items() if key in ("log_loss", "calibration_error")}
+    quality = {key: report.get("accuracy", {}).get(key) for key in ("log_loss", "calibration_error")}
+    quality = {key: value for key, value in quality.items() if value is not None}
     groups = {
         "budget": budget,
         "data": {**data, "classes": ", ".join(str(name) for name in report["data"]["classes"])},
         "accuracy": quality,
-        "parity of model.onnx with the network": report["parity"],
+        "parity of model.onnx with the network": report.get("parity"),
+        "reused": reused_facts(report),
         "recipe": report["recipe"],
         "plan": report["plan"],
         "seconds": report["seconds"],
         "machine": report["machine"],
         "versions": report["versions"],
     }
-    return join(_facts(name, values) for name, values in groups.items() if values)
+    return join(facts(name, values) for name, values in groups.items() if values)
+
+
+def reused_facts(report: Report) -> Mapping[str, Any]:
+    """What came from earlier runs, if anything did."""
+    reused = report.get("reused") or {}
+    return reused if reused.get("trainings") else {}
 
 
 def recompute(report: Report) -> Markup:
@@ -262,7 +285,8 @@ def _block(part: Section, share: float) -> Markup:
                    title=f"{part.name}: {format_percent(share)} of the MACs")  # fmt: skip
 
 
-def _facts(name: str, values: Mapping[str, Any]) -> Markup:
+def facts(name: str, values: Mapping[str, Any]) -> Markup:
+    """A group of values under a heading."""
     pairs = (
         join((element("dt", key.replace("_", " ")), element("dd", _plain(value)))) for key, value in values.items()
     )

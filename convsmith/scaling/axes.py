@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from convsmith.design import Design
+from convsmith.design.layers import round_width as round_width
 from convsmith.errors import DesignError
 
 
@@ -41,12 +42,6 @@ def scale(design: Design, factors: Factors, *, quantum: int = 0) -> Design:
     resized = with_resolution(design, round(height * factors.resolution), round(width * factors.resolution))
     deeper = with_depths(resized, tuple(math.ceil(stage.depth * factors.depth - 1e-9) for stage in design.stage))
     return with_widths(deeper, tuple(round_width(w * factors.width, step) for w in widths_of(design)))
-
-
-def round_width(width: float, quantum: int) -> int:
-    """Nearest multiple of ``quantum``, one more if that loses over a tenth, never zero."""
-    rounded = max(quantum, int(width + quantum / 2) // quantum * quantum)
-    return rounded + quantum if rounded < 0.9 * width else rounded
 
 
 def width_quantum(design: Design) -> int:

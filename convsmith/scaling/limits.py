@@ -12,7 +12,7 @@ import numpy as np
 
 from convsmith.design import Design
 from convsmith.errors import BudgetError
-from convsmith.quantities import format_bytes, format_count
+from convsmith.quantities import format_bytes, format_count, format_list
 from convsmith.scaling.price import Price, price
 
 MEMORY: Final = "memory"
@@ -117,12 +117,12 @@ class Limits:
         """What a design costs by everything that is limited, and always its multiply-adds and parameters."""
         cost = price(design)
         parts = [f"{format_count(cost.macs)} MACs", f"{format_count(cost.params)} parameters"]
-        return _listed([*parts, *(f"{one.name} of {one.show(one.cost(design))}" for one in self.others)])
+        return format_list([*parts, *(f"{one.name} of {one.show(one.cost(design))}" for one in self.others)])
 
     def __str__(self) -> str:
         parts = ((self.macs, "MACs"), (self.params, "parameters"))
         counts = [f"{format_count(limit)} {name}" for limit, name in parts if limit is not None]
-        return _listed([*counts, *(f"{one.name} of {one.show(one.limit)}" for one in self.others)])
+        return format_list([*counts, *(f"{one.name} of {one.show(one.limit)}" for one in self.others)])
 
     def _shares(self, design: Design, *, exact: bool) -> Iterator[tuple[str, float]]:
         if self.macs is not None or self.params is not None:
@@ -133,7 +133,3 @@ class Limits:
         for measure in self.others:
             cost_of = measure.cost if exact else measure.guessed
             yield measure.name, cost_of(design) / measure.limit
-
-
-def _listed(parts: list[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

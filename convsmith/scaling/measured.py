@@ -18,7 +18,7 @@ from convsmith.scaling.limits import Limits
 
 _LEAST, _MOST = -12.0, 12.0
 _CLOSE = 0.02
-_QUESTIONS = 16
+_QUESTIONS = 20
 _POWER = 1.5
 """Costs grow with the widths between linearly and with their square."""
 _REACH = 0.25

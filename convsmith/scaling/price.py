@@ -19,6 +19,7 @@ from convsmith.analysis import WEIGHT_BYTES, cost
 from convsmith.analysis.memory import peak_activation_bytes
 from convsmith.design import Design, Head, Stage, Stem
 from convsmith.design.lower import add_block, add_head, add_stem
+from convsmith.design.stride import Step
 from convsmith.ir import Builder, TensorType
 
 Map = tuple[int, int, int]
@@ -81,13 +82,13 @@ def stem_price(stem: Stem, input: Map) -> tuple[Price, Map]:
     return _close(net, add_stem(net, x, stem))
 
 
-def block_price(stage: Stage, input: Map, stride: int) -> tuple[Price, Map]:
+def block_price(stage: Stage, input: Map, stride: Step) -> tuple[Price, Map]:
     """Price of one block of a stage and the map it gives; the stage's depth does not matter."""
     return _block_price(_single(stage), input, stride)
 
 
 @lru_cache(maxsize=2**17)
-def _block_price(stage: Stage, input: Map, stride: int) -> tuple[Price, Map]:
+def _block_price(stage: Stage, input: Map, stride: Step) -> tuple[Price, Map]:
     net, x = _part(input)
     return _close(net, add_block(net, x, stage, stride=stride))
 
@@ -141,7 +142,7 @@ class BlockForm:
 
 
 @lru_cache(maxsize=2**12)
-def block_form(stage: Stage, size: tuple[int, int], stride: int) -> BlockForm:
+def block_form(stage: Stage, size: tuple[int, int], stride: Step) -> BlockForm:
     """The form of a block at maps of ``size``; the stage's width and depth do not matter."""
 
     def sample(a: int, b: int) -> tuple[Price, Map]:

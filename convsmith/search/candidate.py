@@ -127,7 +127,7 @@ class Outcome:
         log_loss: Mean negative log probability of the true class, in nats; infinite for a failed training.
         seconds: Wall-clock time of the whole training, judging included.
         images: Images trained on.
-        correct: For finals: one bit per judged image, 1 where right, as ``numpy.packbits`` gives them.
+        correct: One bit per judged image, 1 where right, as ``numpy.packbits`` gives them; None if not kept.
         total: Images judged.
         failure: The cause in one line, or nothing.
     """

@@ -61,6 +61,10 @@ class Policy:
         finalists: Best networks of the last rung that go to the finals, beside the best rule.
         min_seeds: Seeds of each finalist that are planned for.
         max_seeds: Seeds at which the finals end even if time remains.
+        draws: Most drawn networks that enter beside the rules.
+        proposed: Share of their places in the first rung that is given away when the others have been trained.
+        revived: Share of the places in each later rung that is given away so.
+        surrogate: Whether rungs are ranked, and places given away, by what all trainings together say.
     """
 
     reserve: float = 0.35
@@ -73,10 +77,18 @@ class Policy:
     finalists: int = 2
     min_seeds: int = 3
     max_seeds: int = 15
+    draws: int = 16
+    proposed: float = 1 / 2
+    revived: float = 1 / 3
+    surrogate: bool = True
 
     def shortest(self, load: Load) -> int:
         """Least images of a training that says anything."""
         return max(math.ceil(self.min_epochs * load.train), self.min_images)
+
+    def held(self, drawn: int) -> int:
+        """How many of the drawn networks' places in the first rung are given away later."""
+        return math.floor(self.proposed * drawn) if self.surrogate else 0
 
     def longest(self, load: Load) -> float:
         """Most images of a training."""
@@ -84,8 +96,16 @@ class Policy:
 
 
 def policy_for(seconds: float) -> Policy:
-    """The policy for a time: under five minutes two rungs do, because setting up trainings would eat a third."""
-    return Policy(rungs=2) if seconds < 300 else Policy()
+    """The policy for a time.
+
+    Under five minutes two rungs do, because setting up trainings would eat a third; from two hours on there is time for
+    a wider field.
+    """
+    return Policy(rungs=2) if seconds < 300 else Policy(draws=32 if seconds >= 7200 else 16)
+
+
+FEW: Final = 16
+"""Drawn networks with which two rungs do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +120,7 @@ LADDERS: Final[Mapping[int, tuple[Step, ...]]] = {
     0: (),
     1: (Step(1.0, 1.0),),
     2: (Step(0.35, 1.0), Step(1.0, 1 / 4)),
-    3: (Step(0.15, 1.0), Step(0.40, 1 / 3), Step(1.0, 1 / 8)),
+    3: (Step(0.11, 1.0), Step(0.35, 0.3), Step(1.0, 0.1)),
 }
 
 
@@ -180,8 +200,8 @@ def make_plan(
 ) -> Plan:
     """Divide ``available`` seconds over as many rungs and candidates as can be trained long enough to tell.
 
-    What gives first when time is short is the third rung, then drawn networks from the last one on, then the second
-    rung, then seeds of the finals; the named rules always stay.
+    What gives first when time is short are drawn networks beyond the sixteenth, then the third rung, then drawn
+    networks from the last one on, then the second rung, then seeds of the finals; the named rules always stay.
 
     Args:
         available: Seconds.
@@ -203,8 +223,9 @@ def make_plan(
         notes = _notes(plan, policy, load, dropped=len(draws) - drawn, rungs=len(steps))
         return dataclasses.replace(plan, entrants=tuple(c.key for c in entrants), notes=notes)
 
-    options = [(rungs, len(draws), policy.min_seeds) for rungs in (3, 2) if rungs <= policy.rungs]
-    options += [(min(2, policy.rungs), drawn, policy.min_seeds) for drawn in range(len(draws), fewest - 1, -1)]
+    few = min(len(draws), FEW)
+    options = [(3, drawn, policy.min_seeds) for drawn in range(len(draws), few - 1, -1) if policy.rungs == 3]
+    options += [(min(2, policy.rungs), drawn, policy.min_seeds) for drawn in range(few, fewest - 1, -1)]
     options += [(1, fewest, policy.min_seeds), (1, fewest, 1)]
     plans = [solve(*option) for option in options]
     return next((plan for plan in plans if _first(plan) >= policy.shortest(load)), plans[-1])
@@ -236,7 +257,7 @@ def divide(
     full = (spendable - search_fixed - finals_fixed) / (search_slope + mean * finals * seeds)
     if steps:
         full = min(full, (spendable - reserve - search_fixed) / search_slope)
-    full = min(full, policy.longest(load))
+    full = min(coarse(full), policy.longest(load))
     lengths = [_whole(step.length * full) for step in steps]
     rungs = tuple(
         RungPlan(images, count, load.seconds(mean, images, False) * count)
@@ -262,6 +283,20 @@ def divide_finals(available: float, full: int, paces: Sequence[float], load: Loa
 
     plans = [plan(seeds) for seeds in range(policy.min_seeds, 0, -1)]
     return next((made for made in plans if made.images >= 0.9 * full), plans[-1])
+
+
+def coarse(images: float, per_decade: int = 20) -> int:
+    """The largest of a grid of lengths that is at most ``images``; the time that is left over goes to more seeds.
+
+    Two runs never have the same paces to the last digit. By asking for lengths of a grid they often ask for the same
+    trainings, and the later one can take those of the earlier.
+    """
+    if images < 1:
+        return 0
+    power = math.floor(math.log10(images) * per_decade + 1)
+    lengths = (10 ** (step / per_decade) for step in (power, power - 1, power - 2))
+    rounded = (int(round(length, 2 - math.floor(math.log10(length)))) for length in lengths if length >= 1)
+    return next((length for length in rounded if length <= images), 1)
 
 
 def _expected(present: int, entrants: int, step: Step, *, next_one: bool) -> int:

@@ -8,6 +8,7 @@ from a given seed, so a report can be recomputed to the last digit.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -16,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
-from convsmith.quantities import format_percent
+from convsmith.quantities import format_list, format_percent
 from convsmith.search.candidate import Candidate, Outcome, Training
+from convsmith.search.resampling import RESAMPLES, Table, between_seeds, optimism, resampled_means
 
-Table = NDArray[np.float64]
 _Z: Final = 1.959963984540054
-RESAMPLES: Final = 4_000
+CHEAP: Final = 1.03
+"""Costs up to this factor apart do not matter in practice; networks solved for one budget are no further apart."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +73,7 @@ class Judgement:
         finalists: Best mean accuracy first.
         margin: Differences up to this do not matter in practice.
         chosen: The cheapest of the close ones.
+        accuracy: Of the chosen one, without what being chosen by these images adds to its mean.
         best_rule: The best named rule of the finals, if any.
         against_rule: How the chosen one compares with it; None if there is no rule or it is the rule.
     """
@@ -78,6 +81,7 @@ class Judgement:
     finalists: tuple[Finalist, ...]
     margin: float
     chosen: Finalist
+    accuracy: Estimate
     best_rule: Finalist | None
     against_rule: Comparison | None
 
@@ -101,6 +105,7 @@ class Judgement:
             ],
             "margin": self.margin,
             "chosen": self.chosen.candidate.key,
+            "accuracy": dataclasses.asdict(self.accuracy),
             "best_rule": self.best_rule.candidate.key if self.best_rule else None,
             "against_rule": dataclasses.asdict(self.against_rule) if self.against_rule else None,
         }
@@ -131,7 +136,7 @@ def estimate(table: Table, *, seed: int = 0) -> Estimate:
     """
     seeds, images = table.shape
     mean = float(table.mean())
-    variance = float(np.var(_resampled_means(table, seed)))
+    variance = float(np.var(resampled_means(table, seed)))
     worth = mean * (1 - mean) / variance if variance > 0 else images
     worth = min(max(worth, 1.0), float(seeds * images))
     scale = 1 + _Z**2 / worth
@@ -140,10 +145,16 @@ def estimate(table: Table, *, seed: int = 0) -> Estimate:
     return Estimate(mean, max((centre - half) / scale, 0.0), min((centre + half) / scale, 1.0), seeds)
 
 
-def compare(a: Sequence[Training], b: Sequence[Training], *, seed: int = 0) -> Comparison:
-    """Accuracy of A less that of B from their finals, paired by seed and image, with a percentile interval.
+def compare(a: Sequence[Training], b: Sequence[Training], *, seed: int = 0, by_seed: float = 0.0) -> Comparison:
+    """Accuracy of A less that of B from trainings judged on the same images, paired by seed and image.
 
     Without a common seed the mean of each over its own seeds is paired by image alone.
+
+    Args:
+        a: Trainings of A.
+        b: Trainings of B.
+        seed: Of the resampling.
+        by_seed: Standard deviation of an accuracy from seed to seed, for where one seed cannot show it.
     """
     ours, theirs = _tables(a), _tables(b)
     common = sorted(ours.keys() & theirs.keys())
@@ -151,10 +162,22 @@ def compare(a: Sequence[Training], b: Sequence[Training], *, seed: int = 0) -> C
         table = np.stack([ours[number] - theirs[number] for number in common])
     else:
         table = np.mean([*ours.values()], axis=0, keepdims=True) - np.mean([*theirs.values()], axis=0, keepdims=True)
-    means = _resampled_means(table, seed)
+    means = resampled_means(table, seed)
+    if len(table) == 1 and by_seed:
+        means += math.sqrt(2) * by_seed * np.random.default_rng([seed, 1]).standard_normal(RESAMPLES)
     low, high = (float(value) for value in np.percentile(means, (2.5, 97.5)))
     probability = float(np.mean(means > 1e-12) + np.mean(np.abs(means) <= 1e-12) / 2)
     return Comparison(float(table.mean()), low, high, probability)
+
+
+def spread_by_seed(finals: Sequence[Training]) -> float:
+    """Standard deviation of an accuracy from seed to seed, beyond what the images explain, pooled over the networks."""
+    tables = [_stacked(group) for group in _grouped(finals).values()]
+    parts = [(len(table) - 1, *between_seeds(table)) for table in tables if len(table) > 1]
+    freedom = sum(degrees for degrees, _, _ in parts)
+    if not freedom:
+        return 0.0
+    return math.sqrt(max(sum(degrees * (all_ - images) for degrees, all_, images in parts) / freedom, 0.0))
 
 
 def judge(
@@ -172,38 +195,58 @@ def judge(
         cost: Orders the close ones, the least first.
         seed: Of the resampling.
     """
-    groups: dict[str, list[Training]] = {}
-    for training in finals:
-        if not training.outcome.failed:
-            groups.setdefault(training.candidate.key, []).append(training)
+    groups = _grouped(finals)
     assert groups
-    estimates = {key: estimate(np.stack([*_tables(group).values()]), seed=seed) for key, group in groups.items()}
+    estimates = {key: estimate(_stacked(group), seed=seed) for key, group in groups.items()}
     order = sorted(groups, key=lambda key: (-estimates[key].mean, *cost(groups[key][0].candidate), key))
     best = order[0]
-    margin = max(0.003, 0.02 * (1 - estimates[best].mean))
+    margin = float(_margin(estimates[best].mean))
     finalists = [Finalist(groups[best][0].candidate, estimates[best], None, close=True, tied=True)]
     for key in order[1:]:
         behind = compare(groups[best], groups[key], seed=seed)
         close = estimates[best].mean - estimates[key].mean <= margin + 1e-12
         tied = close or behind.low <= 0
         finalists.append(Finalist(groups[key][0].candidate, estimates[key], behind, close, tied))
-    chosen = min((one for one in finalists if one.close), key=lambda one: cost(one.candidate))
+    costs = np.array([cost(one.candidate)[0] for one in finalists])
+    chosen = finalists[int(_choose(np.array([[one.accuracy.mean for one in finalists]]), costs)[0])]
+    tables = [_stacked(groups[one.candidate.key]) for one in finalists]
+    accuracy = _moved(chosen.accuracy, -optimism(tables, functools.partial(_choose, costs=costs), seed))
     rule = next((one for one in finalists if one.candidate.rule), None)
     against = None
     if rule is not None and rule is not chosen:
         against = compare(groups[chosen.candidate.key], groups[rule.candidate.key], seed=seed)
-    return Judgement(tuple(finalists), margin, chosen, rule, against)
+    return Judgement(tuple(finalists), margin, chosen, accuracy, rule, against)
+
+
+def _margin(best: Any) -> Any:
+    """Differences that do not matter in practice, where the best has this accuracy; for arrays too."""
+    return np.maximum(0.003, 0.02 * (1 - best))
+
+
+def _choose(means: Table, costs: Table) -> NDArray[np.intp]:
+    """Which network is taken for each row of (..., networks) means: of the cheap among the close, the first best."""
+    best = means.max(axis=1, keepdims=True)
+    close = means >= best - _margin(best) - 1e-12
+    least = np.where(close, costs, np.inf).min(axis=1, keepdims=True)
+    cheap = close & (costs <= least * CHEAP)
+    return np.argmax(np.where(cheap, means, -1.0), axis=1)
+
+
+def _moved(estimate: Estimate, by: float) -> Estimate:
+    mean, low, high = (min(max(value + by, 0.0), 1.0) for value in (estimate.mean, estimate.low, estimate.high))
+    return dataclasses.replace(estimate, mean=mean, low=low, high=high)
 
 
 def verdict(judgement: Judgement) -> str:
     """The outcome in plain words."""
     chosen = judgement.chosen
-    spread = f"{format_percent(chosen.accuracy.low)} to {format_percent(chosen.accuracy.high)}"
-    seeds = f"{chosen.accuracy.seeds} seed{'s' if chosen.accuracy.seeds > 1 else ''}"
-    text = f"The network {_name(chosen)} reaches {format_percent(chosen.accuracy.mean)} ({spread}; {seeds})."
+    accuracy = judgement.accuracy
+    spread = f"{format_percent(accuracy.low)} to {format_percent(accuracy.high)}"
+    seeds = f"{accuracy.seeds} seed{'s' if accuracy.seeds > 1 else ''}"
+    text = f"The network {_name(chosen)} reaches {format_percent(accuracy.mean)} ({spread}; {seeds})."
     others = [_name(one) for one in judgement.ties if one is not chosen]
     if others:
-        text += f" It ties with {_listed(others)}."
+        text += f" It ties with {format_list(others)}."
     elif len(judgement.finalists) > 1:
         text += " It is clearly the best of the finals."
     return text + _against_rule(judgement)
@@ -225,32 +268,22 @@ def rank_agreement(first: Sequence[Training], second: Sequence[Training]) -> flo
     return None if math.isnan(tau) else tau
 
 
-def _resampled_means(table: Table, seed: int) -> Table:
-    """Means of ``RESAMPLES`` tables made by drawing images, and effects of seeds, with replacement, (RESAMPLES,).
-
-    Drawing whole rows and columns would count three times what is due neither to the image nor to the seed alone, and
-    that is most of a paired difference. So the images are drawn with their mean over seeds, and to that come drawn
-    effects of seeds, shrunk by what chance alone would make of them (Davison and Hinkley 1997, section 3.8). One seed
-    fewer than there are is drawn, which makes their variance unbiased (Rao and Wu 1988, JASA 83:231).
-    """
-    rng = np.random.default_rng(seed)
-    seeds, images = table.shape
-    sums, counts = np.unique(table.sum(axis=0), return_counts=True)
-    means = rng.multinomial(images, counts / images, size=RESAMPLES) @ sums / (seeds * images)
-    if seeds == 1:
-        return means
-    effects = table.mean(axis=1) - table.mean()
-    rest = table - table.mean(axis=0) - effects[:, np.newaxis]
-    by_chance = np.sum(rest**2) / ((seeds - 1) * max(images - 1, 1)) / images
-    between = float(np.var(effects, ddof=1))
-    genuine = max(1 - by_chance / between, 0.0) if between > 0 else 0.0
-    drawn = rng.multinomial(seeds - 1, np.full(seeds, 1 / seeds), size=RESAMPLES) / (seeds - 1)
-    return means + drawn @ effects * math.sqrt(genuine)
+def _grouped(finals: Sequence[Training]) -> dict[str, list[Training]]:
+    """The trainings of each network that did not fail, by its key."""
+    groups: dict[str, list[Training]] = {}
+    for training in finals:
+        if not training.outcome.failed:
+            groups.setdefault(training.candidate.key, []).append(training)
+    return groups
 
 
 def _tables(finals: Sequence[Training]) -> dict[int, Table]:
     """For each seed that succeeded, zeros and ones of the test images."""
     return {one.work.seed: right(one.outcome).astype(np.float64) for one in finals if not one.outcome.failed}
+
+
+def _stacked(finals: Sequence[Training]) -> Table:
+    return np.stack([*_tables(finals).values()])
 
 
 def _against_rule(judgement: Judgement) -> str:
@@ -269,7 +302,3 @@ def _against_rule(judgement: Judgement) -> str:
 
 def _name(finalist: Finalist) -> str:
     return finalist.candidate.design.name
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

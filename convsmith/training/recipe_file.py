@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,16 @@ def read_recipe(path: str | Path, base: Recipe) -> Recipe:
     Raises:
         TrainingError: If the file is missing, is not TOML, or has a key or a value that cannot be.
     """
+    return read_changes(path)(base)
+
+
+def read_changes(path: str | Path) -> Callable[[Recipe], Recipe]:
+    """Read a recipe file once, for several recipes that it is to change.
+
+    Raises:
+        TrainingError: If the file is missing or is not TOML; what is returned raises one for a key or a value that
+            cannot be.
+    """
     where = str(path)
     try:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -36,11 +47,15 @@ def read_recipe(path: str | Path, base: Recipe) -> Recipe:
         raise TrainingError(f"a recipe must be a readable text file: {error}", where=where) from error
     except tomllib.TOMLDecodeError as error:
         raise TrainingError(f"a recipe must be TOML: {error}", where=where) from error
-    try:
-        return _recipe(values, base)
-    except (TrainingError, DataError) as error:
-        place = f"{where}, {error.where}"
-        raise TrainingError(error.rule, received=error.received, where=place, remedy=error.remedy) from error
+
+    def change(base: Recipe) -> Recipe:
+        try:
+            return _recipe(values, base)
+        except (TrainingError, DataError) as error:
+            place = f"{where}, {error.where}"
+            raise TrainingError(error.rule, received=error.received, where=place, remedy=error.remedy) from error
+
+    return change
 
 
 def write_recipe(recipe: Recipe) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from convsmith.analysis import cost, lints, receptive_fields, waste
 from convsmith.analysis.lints import RULES
@@ -11,6 +12,7 @@ from convsmith.ir import Builder, Graph, TensorType
 from convsmith.ops import (
     BatchNorm2d,
     Conv2d,
+    ConvTranspose2d,
     Dropout,
     Flatten,
     GlobalAvgPool,
@@ -87,6 +89,23 @@ def test_pixels_that_a_stride_skips():
 def test_an_even_kernel_at_stride_one():
     reason = "an even kernel at stride 1 moves the map by half a pixel"
     assert hints(chain(Conv2d(8, 8, (3, 4)))) == {"even kernel": [("a", reason)]}
+
+
+@pytest.mark.parametrize("kernel", range(1, 8))
+@pytest.mark.parametrize("stride", [2, 3])
+@pytest.mark.parametrize("padding", [0, 1])
+def test_an_enlargement_whose_outputs_are_sums_of_unequal_many_products(kernel, stride, padding):
+    """A map of ones, through a kernel of ones, shows how many products each output is made of."""
+    if kernel <= 2 * padding:
+        return
+    op = ConvTranspose2d(8, 8, kernel, stride, padding)
+    line = torch.nn.functional.conv_transpose1d(torch.ones(1, 1, 16), torch.ones(1, 1, kernel), None, stride, padding)
+    numbers = sorted({int(value) for value in line[0, 0, 2 * kernel : -2 * kernel]})
+    found = hints(chain(op)).get("checkerboard", [])
+    assert bool(found) == (len(numbers) > 1)
+    if found:
+        shown = f"{', '.join(map(str, numbers[:-1]))} and {numbers[-1]} products"
+        assert f"its kernel of {kernel} at stride 1/{stride} makes neighbours of {shown}" in found[0][1]
 
 
 def test_dilation_that_leaves_a_grid():

@@ -130,7 +130,7 @@ LAYERS = st.one_of(
 
 
 @given(LAYERS, st.integers(5, 8), st.integers(5, 8), st.integers(1, 2))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_matrix_is_the_layer_and_its_nonzeros_are_the_real_taps(op, height, width, batch):
     graph = one(op, batch, op.in_channels, height, width)
     module = build(graph).double()

@@ -88,7 +88,7 @@ def gradient_support(graph: Graph, axis: int) -> list[int]:
 
 
 @given(networks(st.one_of(SHRINKING, GROWING)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_units_see_the_pixels_that_have_a_gradient(graph):
     seen = supports(graph, 0), supports(graph, 1)
     assume(graph.nodes)
@@ -98,7 +98,7 @@ def test_units_see_the_pixels_that_have_a_gradient(graph):
 
 
 @given(networks(st.one_of(SHRINKING, GROWING)))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_unit_sees_beyond_its_field(graph):
     fields = receptive_fields(graph)
     for axis in (0, 1):
@@ -111,7 +111,7 @@ def test_no_unit_sees_beyond_its_field(graph):
 
 
 @given(networks(SHRINKING, means=False))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_units_inside_the_image_see_to_both_ends_of_their_field(graph):
     fields = receptive_fields(graph)
     assume(all(len({fields[value].jump for value in node.inputs}) == 1 for node in graph.nodes))
@@ -126,7 +126,7 @@ def test_units_inside_the_image_see_to_both_ends_of_their_field(graph):
 
 
 @given(networks(SHRINKING, means=False))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_shortest_path_is_the_chain_that_sees_least(graph):
     """Every path alone is a chain; what its units see is known from the test above."""
     field = receptive_fields(graph)[graph.outputs[0]].height

@@ -91,7 +91,7 @@ READERS = st.one_of(
 
 
 @given(st.integers(8, 13), st.integers(8, 13), st.lists(READERS, min_size=1, max_size=3))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_pixels_that_nothing_reads_are_those_without_a_gradient(height, width, readers):
     net = Builder("readers")
     x = net.input(TensorType((1, 1, height, width)))

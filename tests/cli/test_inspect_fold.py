@@ -124,7 +124,7 @@ def test_names_are_not_needed_to_find_where_blocks_begin(name):
         assert found[0] == found[1]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from([ReLU(), Sigmoid(), Tanh()]), min_size=1, max_size=24), st.booleans())
 def test_folding_loses_nothing_and_says_nothing_untrue(ops, named):
     names = [f"blocks.{number // 2}.{number % 2}" if named else f"n{number}" for number in range(len(ops))]

@@ -33,7 +33,7 @@ def threads() -> Iterator[None]:
 
 @pytest.mark.parametrize("channels", [3, 1])
 @pytest.mark.parametrize("policy", [COPIED, RESAMPLED, OPERATED], ids=["copied", "resampled", "operated"])
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(order=st.permutations(range(40)), cut=st.integers(1, 39), epoch=st.integers(0, 5))
 def test_a_sample_gets_the_same_bits_in_any_batch_and_order(
     policy: Policy, channels: int, order: list[int], cut: int, epoch: int

@@ -206,7 +206,7 @@ def test_all_changes_of_place_are_one_resampling_in_the_order_that_is_documented
     assert_rounded(augmented(policy, batch), oracles)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     name=st.sampled_from(["rotate", "shear_x", "shear_y", "translate_x", "translate_y"]),
     magnitude=st.floats(0, 10),

@@ -50,7 +50,7 @@ def by_pillow(name: str, pixels: NDArray[np.uint8], level: float) -> NDArray[np.
 
 
 @pytest.mark.parametrize("name", list(PILLOW))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(pixels=IMAGES, magnitude=st.one_of(st.floats(0, 10), st.integers(0, 10).map(float)), sample=st.integers(0, 9999))
 def test_an_operation_gives_pillows_very_pixels(
     name: str, pixels: NDArray[np.uint8], magnitude: float, sample: int

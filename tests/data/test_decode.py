@@ -212,7 +212,7 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
         read_image("a\0b")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]), st.data())
 @pytest.mark.filterwarnings("ignore")
 def test_flipped_bytes_give_pixels_or_a_reason(form: str, data: st.DataObject) -> None:

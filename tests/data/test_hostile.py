@@ -42,7 +42,7 @@ KINDS: dict[str, bytes] = {
 
 
 @pytest.mark.slow
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(st.sampled_from(sorted(KINDS)), st.data())
 @pytest.mark.filterwarnings("ignore")
 def test_damage_gives_a_picture_or_a_reason(kind: str, data: st.DataObject) -> None:
@@ -262,7 +262,7 @@ def test_labels_that_are_none_are_listed(tmp_path: Path, kind: str, text: bytes)
     assert [entry.reason for entry in listing.rejected] == [f"no class in its .{kind} file"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_a_damaged_archive_is_refused_or_gives_what_is_whole(tmp_path_factory, data: st.DataObject) -> None:
     content = bytearray(GOOD + END)

@@ -65,7 +65,7 @@ def test_the_unusual_is_left_to_pillow(mode: str) -> None:
     assert read_jpeg_header(odd[mode]) is None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(KINDS[:6]), st.data())
 def test_the_decoder_never_finds_another_size(options: dict[str, Any], data: st.DataObject) -> None:
     """Else a small header could make it take gigabytes."""

@@ -89,7 +89,7 @@ def test_with_both_each_image_is_mixed_in_one_way_or_not_at_all() -> None:
     assert stats.kstest(share[by_mixup], stats.beta(0.4, 0.4).cdf).pvalue > 1e-4
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(order=st.permutations(range(40)), cut=st.integers(1, 39))
 def test_a_pair_gets_the_same_bits_in_any_batch(order: list[int], cut: int) -> None:
     images, share = mixed(BOTH)

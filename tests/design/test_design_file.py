@@ -51,6 +51,12 @@ def refusal(text: str) -> str:
         ("classes = 10", "classes = 1", ["head.classes", "received 1"]),
         ('task = "classify"', 'task = "clasify"', ["head.task", "classify"]),
         ('block = "conv"\n', "", ["stem.block", "missing", "conv"]),
+        ('block = "conv"\n', 'block = "patch"\nkernel = 3\n', ["'stem.kernel'", "allowed: block, width, stride, norm"]),
+        ('block = "conv"\n', 'block = "deep"\npool = "min"\n', ["'stem.pool'", "'none' or 'max'", "'min'"]),
+        ("depth = 2", 'depth = 2\nshortcut = "avgpool"', ["'stage[1].shortcut'", "did you mean 'avg_pool'?"]),
+        ('"residual"', '"ghost"\nratio = 1', ["'stage[1].ratio'", "greater than or equal to 2", "received 1"]),
+        ('"classify"\nclasses = 10', '"restore"', ["'head.channels'", "missing"]),
+        ('"classify"', '"segment"\ndropout = 0.1', ["'head.dropout'", "allowed: task, classes"]),
         ("[head]", "[haed]", ["haed"]),
         ("name =", "name", ["TOML"]),
     ],
@@ -88,7 +94,7 @@ def test_node_names_follow_the_structure():
     width=st.integers(1, 12).map(lambda w: 4 * w),
     name=st.text(min_size=1, max_size=20),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_design_reads_back_lowers_and_builds_with_the_same_shapes(block, depths, width, name):
     stages = [{"block": block, "depth": d, "width": width, "stride": 1 + (n > 0)} for n, d in enumerate(depths)]
     design = make_design(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import ModelProto
 
+from convsmith.design import zoo
 from convsmith.interop.torch_module import Network, build
 from convsmith.ir import Builder, Graph, Node, Op, TensorType
 from convsmith.ops import (
@@ -33,6 +35,11 @@ from convsmith.ops import (
 )
 
 Array = NDArray[Any]
+
+STRUCTURES = tuple(
+    name for name in zoo.names() if not re.fullmatch(r"efficientnet-b[1-7]|regnet[xy]-(?!200mf).*|deconvnet", name)
+)
+"""Networks of the zoo, without those that only differ in size from another, and the one whose file is largest."""
 
 
 def one_node(op: Op, types: tuple[TensorType, ...]) -> Graph:

@@ -34,7 +34,7 @@ from convsmith.ops import (
 )
 from tests.interop.helpers import graph_of
 
-checked = settings(max_examples=50, deadline=None)
+checked = settings(max_examples=50)
 pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
 sides = st.tuples(*[st.tuples(st.integers(0, 2), st.integers(0, 2))] * 2)
 maps = st.tuples(st.integers(1, 2), st.integers(1, 7), st.integers(1, 7))

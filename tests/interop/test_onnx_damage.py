@@ -239,7 +239,7 @@ def test_every_truncation_is_refused_or_read(content: bytes) -> None:
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_bytes_changed_give_a_clear_error_or_a_reading(content: bytes, data: st.DataObject) -> None:
     damaged = bytearray(content)
     for _ in range(data.draw(st.integers(1, 6))):

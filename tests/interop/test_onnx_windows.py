@@ -77,7 +77,7 @@ def check_windows(case: tuple[ModelProto, tuple[int, ...]]) -> None:
 
 
 @given(windows())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_any_window_gives_what_onnxruntime_gives(case: tuple[ModelProto, tuple[int, ...]]) -> None:
     check_windows(case)
 
@@ -90,6 +90,6 @@ def test_a_mean_whose_strides_leave_out_more_than_a_pixel_crops_as_onnxruntime_c
 
 @pytest.mark.slow
 @given(windows())
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_many_windows_give_what_onnxruntime_gives(case: tuple[ModelProto, tuple[int, ...]]) -> None:
     check_windows(case)

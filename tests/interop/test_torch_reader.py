@@ -19,6 +19,7 @@ from convsmith.interop.reading import Reading
 from convsmith.interop.torch_module import build
 from convsmith.interop.torch_reader import read_module
 from convsmith.ir import Graph
+from tests.interop.helpers import STRUCTURES
 
 SMALL = (3, 32, 32)
 
@@ -51,7 +52,7 @@ def read_and_check(module: nn.Module, input: tuple[int, int, int] = SMALL) -> Re
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", STRUCTURES)
 def test_the_built_module_of_every_zoo_design_reads_back_as_the_design(name: str):
     graph = lower(zoo.load(name))
     reading = read_module(build(graph), graph.inputs[0][1].shape[1:])
@@ -436,3 +437,27 @@ def test_an_equation_without_an_arrow_is_read_as_torch_reads_it():
             return torch.einsum("bchw,cz", x, self.mix)
 
     assert cost(read_and_check(Implicit()).graph).macs == 3 * 6 * 32 * 32
+
+
+class Chosen(nn.Module):
+    """Channels at the places of a list that the module holds."""
+
+    def __init__(self, places: list[int]) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 100, 1)
+        self.register_buffer("places", torch.tensor(places))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x).index_select(1, self.get_buffer("places"))
+
+
+@pytest.mark.parametrize(
+    ("places", "op"),
+    [
+        ([*range(99, -1, -1)], "Gather"),  # all channels in another order, as a shuffle has them
+        ([7, 7, 3], "Gather"),
+        ([place % 50 for place in range(100)], "Take"),
+    ],
+)
+def test_an_order_of_all_channels_stands_in_the_graph_and_a_long_table_is_stored(places: list[int], op: str) -> None:
+    assert ops(read_and_check(Chosen(places))) == ["Conv2d", op]

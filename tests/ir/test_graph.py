@@ -145,7 +145,7 @@ def test_a_value_read_twice_by_one_node_is_released_once():
     assert graph.last_uses == {"relu": set(), "both": {"relu"}, "end": {"both"}}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(graphs())
 def test_running_and_releasing_leaves_the_outputs_alone(graph):
     """Nothing is released before its last reader, nothing is kept that neither a later node nor the caller reads."""

@@ -93,7 +93,7 @@ def test_text_of_a_node_without_inputs():
 awkward = st.text(alphabet="ab) <-,\"'\\=()sharesx\n", max_size=12) | st.sampled_from(ODD_NAMES)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(awkward, min_size=4, max_size=4, unique=True), awkward.filter(bool), st.booleans())
 def test_names_and_attributes_cannot_be_taken_for_the_grammar(names, function, reads):
     """With and without inputs and an owner, whatever the names and the text of an attribute look like."""
@@ -111,7 +111,7 @@ def test_any_number_reads_back(value):
     assert read_op(write_op(Scalar("add", value)), ALL_OPS) == Scalar("add", value)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(graphs())
 def test_any_graph_reads_back(graph):
     text = write_graph(graph)

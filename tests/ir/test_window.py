@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from convsmith.ir import Window, same_padding
 
-checked = settings(max_examples=200, deadline=None)
+checked = settings(max_examples=200)
 
 sizes = st.integers(1, 12)
 strides = st.fractions(Fraction(1, 4), 4, max_denominator=4)
@@ -100,7 +100,7 @@ def test_reaching_gives_the_outputs_asked_for(window, size, outputs):
     assert (reached.kernel, reached.stride, reached.before) == (window.kernel, window.stride, window.before)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 2), st.integers(1, 3), st.integers(1, 16))
 def test_ceiled_is_torchs_ceil_mode(kernel, stride, padding, dilation, size):
     assume(padding <= kernel // 2)

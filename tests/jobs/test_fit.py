@@ -37,7 +37,9 @@ def one_core():
 def folder(tmp_path_factory):
     """A finished run."""
     path = tmp_path_factory.mktemp("fit") / "run"
-    fit("digits", macs=100_000, minutes=MINUTES, out=path)
+    with pytest.MonkeyPatch.context() as patch:  # what earlier tests trained must not be taken over
+        patch.setenv("CONVSMITH_CACHE", str(tmp_path_factory.mktemp("cache") / "convsmith"))
+        fit("digits", macs=100_000, minutes=MINUTES, out=path)
     return path
 
 
@@ -126,6 +128,7 @@ def _trainings(folder):
         (["fit", "digits", "--macs", "1M", "--memory", "500"], "memory of 744 B; the smallest budget that works is"),
         (["fit", "digits", "--macs", "1M", "--threads", "1000"], "threads must be 1 to"),
         (["fit", "digits", "--macs", "1M", "--space", "nowhere.toml"], "--write-space"),
+        (["fit", "digits", "--macs", "1M", "--recipe", "nowhere.toml"], "a recipe must be a readable text file"),
         (["fit", "no such folder", "--macs", "1M"], "no such folder"),
         (["fit", "digits", "--macs", "1M", "--minutes", "soon"], "--minutes"),
     ],

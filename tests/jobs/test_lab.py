@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+import torch
 from jobs_digits import TINY
+from torch import nn
 
 from convsmith.data import open_images, split_images
 from convsmith.design import parse_design
+from convsmith.errors import TrainingError
 from convsmith.jobs.lab import Lab
 from convsmith.search.candidate import Candidate, Work, design_key
+from convsmith.search.statistics import right
 from convsmith.training.events import EventLog, read_events
 from convsmith.training.recipe import Recipe
 
@@ -21,7 +26,7 @@ def test_a_candidate_that_diverges_has_failed_at_once_and_is_not_tried_at_a_lowe
     steps: list[object] = []
     with EventLog(tmp_path / "events.ndjson") as events:
         recipe = Recipe(learning_rate=1e30, clip_norm=0.0)
-        lab = Lab(images, split_images(images, seed=0), recipe, tmp_path / "weights", events, steps.append)
+        lab = Lab(images, split_images(images, seed=0), lambda *_: recipe, tmp_path / "weights", events, steps.append)
         outcome = lab.train(Work(candidate, images=64 * 100, seed=0, final=False))
     assert outcome.failed
     assert "must stay finite" in outcome.failure
@@ -29,3 +34,45 @@ def test_a_candidate_that_diverges_has_failed_at_once_and_is_not_tried_at_a_lowe
     told = [event["event"] for event in read_events(tmp_path / "events.ndjson")]
     assert told[-1] == "diverged"
     assert "rollback" not in told
+
+
+def test_a_network_that_no_image_gets_through_is_refused_while_it_is_timed(tmp_path: Path, monkeypatch):
+    """Its last activation is dead, so only the bias of the head is left."""
+    images = open_images("digits")
+    design = parse_design(TINY)
+    candidate = Candidate(design_key(design), design, "draw:1", (0.2, 0.3, 0.5), 1, 1)
+    with EventLog(tmp_path / "events.ndjson") as events:
+        lab = Lab(
+            images, split_images(images, seed=0), lambda *_: Recipe(), tmp_path / "weights", events, print_nothing
+        )
+        assert 0 < lab.seconds_per_image(candidate) < 1
+        monkeypatch.setattr("convsmith.jobs.lab.train", killed)
+        with pytest.raises(TrainingError, match="different scores"):
+            lab.seconds_per_image(candidate)
+
+
+def print_nothing(_: object) -> None:
+    pass
+
+
+def killed(module, data, *, progress, **_):
+    """A training after which the head sees nothing."""
+    for _ in range(3):
+        progress(None)
+    head = [one for one in module.modules() if isinstance(one, nn.Linear)][-1]
+    with torch.no_grad():
+        head.weight.zero_()
+
+
+def test_trainings_of_the_search_keep_which_select_images_were_right(tmp_path: Path):
+    images = open_images("digits")
+    split = split_images(images, seed=0)
+    design = parse_design(TINY)
+    candidate = Candidate(design_key(design), design, "draw:1", (0.2, 0.3, 0.5), 1, 1)
+    with EventLog(tmp_path / "events.ndjson") as events:
+        lab = Lab(images, split, lambda *_: Recipe(), tmp_path / "weights", events, print_nothing)
+        outcome = lab.train(Work(candidate, images=64 * 20, seed=0, final=False))
+    assert outcome.correct is not None
+    assert outcome.total == len(split.select)
+    assert right(outcome).mean() == pytest.approx(outcome.accuracy)
+    assert not list((tmp_path / "weights").glob("*"))

@@ -23,7 +23,7 @@ EXACT = 1e-12
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_loop_matrix_and_torch_agree_on_random_layers(kind, data):
     layer = draw(lambda low, high: data.draw(st.integers(low, high)), kind)
@@ -31,7 +31,7 @@ def test_loop_matrix_and_torch_agree_on_random_layers(kind, data):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_the_check_of_a_random_layer_finds_no_difference(kind, data):
     layer = draw(lambda low, high: data.draw(st.integers(low, high)), kind)

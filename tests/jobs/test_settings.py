@@ -17,6 +17,7 @@ from convsmith.jobs.fit import fit
 from convsmith.jobs.train import train
 from convsmith.training.batches import TrainingSet
 from convsmith.training.budget import Budget, Outside
+from convsmith.training.events import read_events
 from convsmith.training.initialise import initialise
 from convsmith.training.learner import Learner
 from convsmith.training.rate_finder import HIGHEST, LOWEST, find_rate
@@ -46,6 +47,19 @@ def test_a_recipe_file_changes_what_it_names_and_nothing_else(design, tmp_path, 
     assert (recipe["batch"], recipe["policy"]["cutout"]) == (32, 2)
     assert recipe["policy"]["translate"] == 1  # the default for images of 8 pixels
     assert recipe["learning_rate"] == Recipe().learning_rate
+
+
+def test_fit_trains_every_network_by_the_recipe_of_a_file(tmp_path, capsys):
+    (tmp_path / "recipe.toml").write_text("batch = 32\nlabel_smoothing = 0.0\n[policy]\ncutout = 2\n")
+    options = ["--macs", "50k", "--minutes", "0.5", "--out", str(tmp_path / "run"), "--json"]
+    assert command(["fit", "digits", *options, "--recipe", str(tmp_path / "recipe.toml")]) == 0
+    recipe = json.loads(capsys.readouterr().out)["recipe"]
+    assert (recipe["batch"], recipe["label_smoothing"], recipe["policy"]["cutout"]) == (32, 0.0, 2)
+    trained = [event for event in read_events(tmp_path / "run" / "events.ndjson") if event["event"] == "train"]
+    assert trained
+    for event in trained:
+        assert (event["recipe_values"]["batch"], event["recipe_values"]["policy"]["cutout"]) == (32, 2)
+        assert event["recipe_values"]["policy"]["translate"] == 1
 
 
 def test_a_recipe_file_that_cannot_be_is_refused_before_images_are_read(design, tmp_path, monkeypatch):

@@ -66,6 +66,13 @@ def test_the_run_folder_holds_what_the_contract_says(trained):
     assert stored["chosen"]["latency_ms"] > 0
 
 
+def test_the_curve_of_the_report_is_that_of_the_events(trained):
+    points = [event for event in read_events(trained.folder / "events.ndjson") if event["event"] == "point"]
+    curve = trained.report["history"]
+    assert [[point[key] for key in curve[0]] for point in points] == [list(point.values()) for point in curve]
+    assert "How it learnt" in (trained.folder / "report.html").read_text()
+
+
 def test_the_reported_accuracy_is_that_of_the_exported_file_on_the_test_images(trained):
     test = split_images(open_images("digits"), seed=3).test
     digits = load_digits()
@@ -241,6 +248,7 @@ def test_the_image_folder_is_never_written_to(design, tmp_path, monkeypatch):
         ("classes = 10", "classes = 4", r"have 10 classes.*set classes = 10"),
         ("[1, 8, 8]", "[1, 8, 16]", "square images"),
         ("stride = 2", "stride = 16", "below 1x1"),
+        ('"classify"', '"segment"', r"whose task is classify can be trained \(received 'segment'\)"),
     ],
 )
 def test_a_design_that_does_not_fit_the_images_is_told_how_to(line, other, expected, design, tmp_path):

@@ -64,7 +64,7 @@ def away_from_corners(activation: nn.Module, x: Tensor, distance: float) -> Tens
     return (~torch.stack(near).any(0)).to(x.dtype) if near else torch.ones_like(x)
 
 
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(
     shape=maps,
     dtype=dtypes,
@@ -144,7 +144,7 @@ def test_what_is_not_finite_stays_so(dtype: torch.dtype, bad: float):
     assert not depthwise(x, torch.ones(3, 1, 3, 3), 1, 1)[0, 1, 2, 3].isfinite()
 
 
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(
     shape=maps,
     dtype=dtypes,

@@ -14,7 +14,7 @@ from convsmith.errors import OpError
 from convsmith.ir import TensorType, same_padding
 from convsmith.ops import AvgPool2d, Conv2d, ConvTranspose2d, MaxPool2d
 
-checked = settings(max_examples=60, deadline=None)
+checked = settings(max_examples=60)
 
 small = st.integers(1, 3)
 pairs = st.tuples(small, small)

@@ -29,7 +29,7 @@ from convsmith.ops import (
 )
 from convsmith.testing import matrix_is_module, window_is_what_is_read
 
-checked = settings(max_examples=100, deadline=None)
+checked = settings(max_examples=100)
 
 
 def pixels(window: Window, outputs: int, size: int) -> list[list[int]]:

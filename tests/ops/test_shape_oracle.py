@@ -49,7 +49,7 @@ from convsmith.ops import (
     Sub,
 )
 
-checked = settings(max_examples=150, deadline=None)
+checked = settings(max_examples=150)
 
 shapes = st.lists(st.integers(1, 3), min_size=1, max_size=5).map(tuple)
 seeds = st.integers(0, 2**32 - 1)

@@ -80,6 +80,13 @@ def train_report() -> dict[str, Any]:
     report = fit_report() | {"kind": "train", "rules": {}, "candidates": [], "ties": []}
     report["chosen"] = {**report["chosen"], "shares": None, "latency_ms": None}
     report["budget"] = {"macs": None, "params": None, "latency_ms": None, "minutes": None}
+    report["history"] = [_point(number / 100) for number in range(1, 101)]
+    rates = [1e-4 * 1.12**number for number in range(100)]
+    report["rate_test"] = {
+        "rates": rates,
+        "losses": [max(0.9, 2.3 - 40 * rate) + rate for rate in rates],
+        "rate": 0.0175,
+    }
     return report | {"rejected": [], "notes": [], "plan": {}}
 
 
@@ -101,6 +108,17 @@ def _candidate(name: str, shares: tuple[float, float, float], classes: int, chan
         "rungs": [_rung(20_000, quality)],
         "final": None,
         "failure": "",
+    }
+
+
+def _point(fraction: float) -> dict[str, Any]:
+    judged = int(fraction * 10) / 10
+    return {
+        "fraction": fraction,
+        "images": round(98_000 * fraction),
+        "learning_rate": 0.1 * (1 - fraction),
+        "loss": 0.6 + 1.7 * (1 - fraction) ** 2,
+        "accuracy": 0.3 + 0.4 * judged if judged else None,
     }
 
 

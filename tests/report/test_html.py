@@ -182,3 +182,21 @@ def test_a_design_that_this_version_does_not_know_is_still_shown():
 
 def test_the_same_report_gives_the_same_page(source):
     assert render_html(fit_report()) == source
+
+
+def test_a_training_shows_how_it_learnt_and_where_its_rate_came_from():
+    report = train_report()
+    page = Page(render_html(report))
+    loss, right = page.data("learning")["data"]
+    assert (loss["x"], loss["y"]) == tuple([point[key] for point in report["history"]] for key in ("images", "loss"))
+    judged = {point["images"]: point["accuracy"] for point in report["history"]}
+    assert len(right["y"]) == len(set(right["y"])) == 10  # as often as it was judged, not as the loss was noted
+    assert all(judged[x] == y for x, y in zip(right["x"], right["y"], strict=True))
+    rates = page.data("rates")
+    assert rates["data"][0]["x"] == report["rate_test"]["rates"]
+    assert rates["layout"]["shapes"][0]["x0"] == report["rate_test"]["rate"]
+    assert "was put: 0.0175." in page.text
+
+
+def test_a_report_without_a_curve_has_no_such_section(page):
+    assert "How it learnt" not in page.text

@@ -56,9 +56,18 @@ def test_every_formula_of_the_zoo_is_what_the_ledger_says(name):
     fields = receptive_fields(graph)
     for layer, found in formulas(graph, fields).items():
         if "size" in found:
-            assert both_sides(found["size"].removesuffix(" rows and columns")) == (graph.types[layer].shape[-1],) * 2
+            sizes = by_axis(found["size"], " rows and columns", " rows, ", " columns")
+            assert sizes == [(size, size) for size in graph.types[layer].shape[-2:]]
         if "field" in found:
-            assert both_sides(found["field"].removesuffix(" pixels seen")) == (fields[layer].height.size,) * 2
+            seen = by_axis(found["field"], " pixels seen", " pixels seen down, ", " across")
+            assert seen == [(axis.size, axis.size) for axis in (fields[layer].height, fields[layer].width)]
+
+
+def by_axis(text: str, both: str, down: str, across: str) -> list[tuple[int, int]]:
+    """Both sides of the formula of each axis, which may be one formula."""
+    if text.endswith(both):
+        return [both_sides(text.removesuffix(both))] * 2
+    return [both_sides(part) for part in text.removesuffix(across).split(down)]
 
 
 @pytest.mark.parametrize("op", ALL_OPS, ids=lambda op: op.__name__)

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import convsmith
@@ -84,7 +84,6 @@ def test_the_resolution_moves_only_to_sides_that_are_allowed():
         solve(design, budget, quantum=1, sides={23, 24, 25, 26})
 
 
-@settings(deadline=None)
 @given(
     power=st.floats(0.8, 2.2), scale=st.floats(-9, 9), stair=st.floats(1.0, 1.2), start=st.floats(-6, 6),
     fixed=st.floats(0, 0.9),

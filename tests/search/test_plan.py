@@ -3,10 +3,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from convsmith.search.plan import LADDERS, Load, Policy, divide, divide_finals, make_plan, policy_for
+from convsmith.search.plan import LADDERS, Load, Policy, coarse, divide, divide_finals, make_plan, policy_for
 from tests.search.world import make_candidate
 
 CANDIDATES = [make_candidate(n, f"rule:r{n}" if n < 6 else f"draw:{n}", "depth") for n in range(24)]
@@ -28,7 +28,6 @@ def situations(draw):
     return draw(st.floats(1, 1e6)), field, paces, load, policy
 
 
-@settings(deadline=None)
 @given(situations())
 def test_plans_keep_their_promises(situation):
     available, field, paces, load, policy = situation
@@ -53,11 +52,27 @@ def test_the_time_is_used_up_where_length_is_not_capped():
     paces = {one.key: 1e-3 for one in CANDIDATES}
     load, policy = Load(10_000, 1_500, 2_000), Policy()
     plan = make_plan(4 * 3600, CANDIDATES, paces, load, policy)
-    assert plan.seconds == pytest.approx(0.97 * 4 * 3600, abs=0.1)
+    assert 0.88 * 0.97 * 4 * 3600 <= plan.seconds <= 0.97 * 4 * 3600
     assert plan.rungs[0].candidates == 24
     first, second, third = (rung.images / plan.finals.images for rung in plan.rungs)
-    assert (first, second, third) == pytest.approx((0.15, 0.40, 1.0), abs=1e-3)
+    assert (first, second, third) == pytest.approx((0.11, 0.35, 1.0), abs=1e-3)
     assert plan.rungs[0].seconds == pytest.approx(24 * 1e-3 * (plan.rungs[0].images + 1500 / 3))
+
+
+@given(st.floats(1, 1e7), st.floats(1, 1e7))
+def test_lengths_of_a_grid_are_close_below_and_in_the_order_of_what_they_are_for(images, others):
+    assert coarse(images) <= images
+    assert coarse(images) >= 0.88 * images or images < 30
+    assert (coarse(images) <= coarse(others)) or images > others
+    assert coarse(coarse(images)) == coarse(images)
+
+
+def test_runs_whose_paces_differ_a_little_ask_for_the_same_lengths():
+    load, lengths = Load(10_000, 1_500, 2_000), []
+    for percent in range(94, 107):
+        paces = {one.key: 1e-5 * percent for one in CANDIDATES}
+        lengths.append([rung.images for rung in make_plan(4 * 3600, CANDIDATES, paces, load, Policy()).rungs])
+    assert sum(one == lengths[6] for one in lengths) >= 7
 
 
 def test_short_time_gives_up_a_rung_then_draws_then_seeds_and_never_rules():
@@ -67,9 +82,9 @@ def test_short_time_gives_up_a_rung_then_draws_then_seeds_and_never_rules():
     shapes = [(len(plan.rungs), len(plan.entrants), plan.finals.seeds) for plan in plans]
     assert shapes == sorted(shapes, reverse=True)
     assert shapes[0] == (3, 24, 3)
-    assert shapes[1][:2] == (2, 24)
+    assert shapes[1][:2] == (2, 22)
     assert shapes[2][0] == 2
-    assert 6 < shapes[2][1] < 24
+    assert 6 < shapes[2][1] < 22
     assert shapes[-1] == (1, 6, 1)
     assert [bool(plan.notes) for plan in plans] == [False, True, True, True, True, True]
     assert any(TEXT in note for note in plans[-1].notes)

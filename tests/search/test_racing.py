@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 
 import pytest
@@ -8,9 +9,11 @@ import pytest
 from convsmith.errors import TrainingError
 from convsmith.search.candidate import Outcome, Training, Work
 from convsmith.search.plan import Load, Policy
-from convsmith.search.racing import promote, race, stand
+from convsmith.search.racing import race
+from convsmith.search.rungs import promote, stand
 from convsmith.search.statistics import judge
 from convsmith.search.study import Study
+from convsmith.search.surrogate import Surrogate
 from tests.search.world import make_candidate
 
 HOURS = 3600.0
@@ -60,18 +63,82 @@ def test_race_finds_a_network_within_the_margin_of_the_best(world, memory):
 
 def test_every_stratum_and_the_best_rule_survive_every_rung(world, memory):
     for seed in range(10):
-        result = run(world(seed=seed), memory())
+        events = []
+        result = run(world(seed=seed), memory(), emit=lambda name, fields, to=events: to.append((name, fields)))
         assert len(result.rungs) == 3
-        for before, after in zip(result.rungs, result.rungs[1:], strict=False):
-            ranked = sorted(before, key=lambda training: training.outcome.log_loss)
+        orders = [fields["order"] for name, fields in events if name == "ranking"]
+        for order, before, after in zip(orders, result.rungs, result.rungs[1:], strict=False):
+            ranked = sorted((t.candidate for t in before), key=lambda candidate, by=order: by.index(candidate.key))
             present = {training.candidate.key for training in after}
             for stratum in ("depth", "width", "resolution"):
-                assert next(t for t in ranked if t.candidate.stratum == stratum).candidate.key in present
-            assert next(t for t in ranked if t.candidate.rule).candidate.key in present
-        last = [t for t in result.rungs[-1] if t.candidate.rule]
-        best_rule = min(last, key=lambda training: training.outcome.log_loss).candidate
-        assert result.best_rule == best_rule
-        assert best_rule in result.finalists
+                assert next(c for c in ranked if c.stratum == stratum).key in present
+            assert next(c for c in ranked if c.rule).key in present
+        assert result.best_rule.key == next(
+            key for key in orders[-1] if key in {t.candidate.key for t in result.rungs[-1] if t.candidate.rule}
+        )
+        assert result.best_rule in result.finalists
+
+
+def test_what_rungs_are_ranked_by_can_be_recomputed_from_the_events(world, memory):
+    one, events = world(), []
+    run(one, memory(), emit=lambda name, fields: events.append((name, json.loads(json.dumps(fields)))))
+    by_key = {candidate.key: candidate for candidate in one.candidates}
+    done, full, seen = [], 0, 0
+    for name, fields in events:
+        if name == "rung":
+            full = fields["full"]
+        elif name == "training" and not fields["final"]:
+            work = Work(by_key[fields["candidate"]], fields["images"], fields["seed"], final=False)
+            done.append(Training(work, Outcome.from_dict(fields["outcome"])))
+        elif name == "ranking":
+            seen += 1
+            again = Surrogate(done, full).expected([by_key[key] for key in fields["expected"]])
+            assert again == pytest.approx(fields["expected"], rel=1e-9)
+            assert fields["order"] == sorted(fields["order"], key=fields["expected"].__getitem__)
+    assert seen == 3
+
+
+def test_half_of_the_drawn_places_go_to_networks_that_were_only_foreseen(world, memory):
+    one, events, timed = world(draws=40), [], []
+    world_time = one.time
+    one.time = lambda candidate: timed.append(candidate.key) or world_time(candidate)
+    result = run(one, memory(), emit=lambda name, fields: events.append((name, fields)))
+    proposed = [fields["candidates"] for name, fields in events if name == "proposed"]
+    drawn = [candidate.key for candidate in one.candidates if not candidate.rule]
+    planned = set(drawn[:8])
+    assert len(proposed[0]) == 8
+    first = [training.candidate.key for training in result.rungs[0]]
+    assert first[-8:] == proposed[0]
+    assert set(first[:-8]) == {c.key for c in one.candidates if c.rule} | set(drawn[:8])
+    assert set(proposed[0]) & set(drawn[16:])
+    # Only who is trained is timed, and once.
+    foreseen = {key for keys in proposed for key in keys}
+    assert sorted(timed) == sorted({c.key for c in one.candidates if c.rule} | planned | foreseen)
+    for keys, rung in zip(proposed[1:], result.rungs[1:], strict=True):
+        assert {t.candidate.key for t in rung[-len(keys) :]} == set(keys)
+        assert len({t.candidate.key for t in rung}) == len(rung)
+
+
+def test_a_network_that_cannot_be_timed_is_left_out_with_its_cause(world, memory):
+    one, study = world(), memory()
+    bad = {one.candidates[0].key, one.candidates[7].key}
+
+    def time(candidate):
+        if candidate.key in bad:
+            raise TrainingError("a network must tell images apart", received="the same scores for all")
+        return world.time(one, candidate)
+
+    one.time = time
+    result = run(one, study)
+    assert set(result.dropped) == bad
+    assert "tell images apart" in result.dropped[one.candidates[0].key]
+    assert not bad & {training.candidate.key for rung in result.rungs for training in rung}
+    again = world()
+    assert run(again, study).to_dict() == result.to_dict()
+    assert again.calls == 0
+    one.time = lambda candidate: time(one.candidates[0])
+    with pytest.raises(TrainingError, match="tell images apart"):
+        run(one, memory())
 
 
 @pytest.mark.parametrize("hours", [4, 10, 11, 12])

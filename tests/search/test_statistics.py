@@ -7,7 +7,16 @@ import pytest
 from scipy.stats import norm
 
 from convsmith.search.candidate import Outcome, Training, Work
-from convsmith.search.statistics import cheapest, compare, estimate, judge, rank_agreement, right, verdict
+from convsmith.search.statistics import (
+    cheapest,
+    compare,
+    estimate,
+    judge,
+    rank_agreement,
+    right,
+    spread_by_seed,
+    verdict,
+)  # fmt: skip
 
 
 def table(rng, truth, seeds, images, hardness=None, seed_sd=0.0, own=0.5):
@@ -206,3 +215,58 @@ def test_rank_agreement(candidate):
     assert rank_agreement(first, rung({0: 1.0, 1: 3.0, 2: 2.0})) == pytest.approx(1 / 3)
     assert rank_agreement(first, rung({0: 1.0})) is None
     assert rank_agreement(first, rung({0: 1.0, 1: 1.0})) is None
+
+
+def test_being_chosen_by_these_images_adds_nothing_to_the_accuracy(candidate):
+    """Three networks that are equally good: the best of them by its finals is flattered, the reported one is not."""
+    rng = np.random.default_rng(11)
+    cells = [candidate(n, f"draw:{n}", "depth", macs=1000 - n) for n in range(3)]
+    flattered, reported, covered = [], [], []
+    for n in range(150):
+        hardness = rng.standard_normal(800)
+        trainings = [t for one in cells for t in finals(one, table(rng, 0.7, 2, 800, hardness, own=0.7))]
+        made = judge(trainings, seed=n)
+        flattered.append(made.chosen.accuracy.mean - 0.7)
+        reported.append(made.accuracy.mean - 0.7)
+        covered.append(made.accuracy.low <= 0.7 <= made.accuracy.high)
+    error = np.std(reported) / math.sqrt(len(reported))
+    assert np.mean(flattered) > 0.006
+    assert abs(np.mean(reported)) < max(3 * error, 0.4 * np.mean(flattered))
+    assert np.mean(covered) > 0.9
+
+
+def test_one_finalist_is_reported_as_it_is(candidate):
+    made = judge(finals(candidate(0, "draw:0", "depth"), rows(100, 5)))
+    assert made.accuracy == made.chosen.accuracy
+
+
+def test_costs_that_hardly_differ_do_not_decide(candidate):
+    better = finals(candidate(0, "draw:0", "depth", macs=1000), rows(1000, 50))
+    cheaper = finals(candidate(1, "draw:1", "depth", macs=975), rows(1000, 52))
+    assert judge([*better, *cheaper]).chosen.candidate.macs == 1000
+    much_cheaper = finals(candidate(1, "draw:1", "depth", macs=960), rows(1000, 52))
+    assert judge([*better, *much_cheaper]).chosen.candidate.macs == 960
+
+
+def test_the_spread_from_seed_to_seed_is_found_beyond_that_of_the_images(candidate):
+    rng = np.random.default_rng(12)
+    for true in (0.0, 0.02):
+        found = []
+        for _ in range(60):
+            trainings = [
+                t
+                for n in range(3)
+                for t in finals(candidate(n, "draw:0", "depth"), table(rng, 0.8, 4, 1000, seed_sd=true))
+            ]
+            found.append(spread_by_seed(trainings))
+        assert np.mean(np.square(found)) == pytest.approx(true**2, abs=0.006**2 + 0.25 * true**2)
+    assert spread_by_seed(finals(candidate(0, "draw:0", "depth"), rows(100, 5, seeds=1))) == 0.0
+
+
+def test_one_seed_each_leaves_the_seeds_in_doubt(candidate):
+    one = finals(candidate(0, "draw:0", "depth"), rows(1000, 50, seeds=1))
+    two = finals(candidate(1, "draw:1", "depth"), rows(1000, 70, seeds=1))
+    by_images, by_both = compare(one, two), compare(one, two, by_seed=0.02)
+    assert by_images.probability > 0.99
+    assert by_both.probability == pytest.approx(norm.cdf(0.02 / math.hypot(0.0044, math.sqrt(2) * 0.02)), abs=0.03)
+    assert by_both.high - by_both.low > 2 * (by_images.high - by_images.low)

@@ -11,7 +11,7 @@ import convsmith
 from convsmith.cli.main import run
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 6), st.integers(0, 4), st.integers(1, 3))
 def test_the_size_is_torchs(i, k, s, p, d):
     assume(i + 2 * p >= d * (k - 1) + 1)

@@ -15,7 +15,7 @@ from convsmith.cli.main import run
 from convsmith.interop.torch_module import build
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(1, 4), st.integers(1, 3), st.integers(1, 2), st.data())
 def test_blanks_and_a_convolution_equal_the_transposed_convolution(size, k, n, d, groups, data):
     """Values and gradients by map and weights, both written out in torch here and as our two lowerings."""

@@ -22,7 +22,7 @@ DATA = training_set(17)
 
 
 @pytest.mark.parametrize("policy", [None, PLAIN, MIXED], ids=["none", "plain", "mixed"])
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=8), start=st.integers(0, 50))
 def test_the_stream_is_the_same_for_any_batch_size_and_from_any_point(
     policy: Policy | None, sizes: list[int], start: int

@@ -17,7 +17,7 @@ def names() -> tuple[str, ...]:
 
 
 def text(name: str) -> str:
-    """The design file of a zoo network; case, ``-`` and ``_`` do not matter.
+    """The design file of a zoo network; case, ``-``, ``_`` and ``.`` do not matter.
 
     Raises:
         ModelError: If there is no such network; names the nearest.
@@ -39,4 +39,4 @@ def load(name: str) -> Design:
 
 
 def _plain(name: str) -> str:
-    return name.lower().replace("-", "").replace("_", "")
+    return "".join(letter for letter in name.lower() if letter not in "-_.")

@@ -1,0 +1,85 @@
+"""The report of a search from its events alone, of a finished one or of as much as is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from convsmith.jobs.fit_report import Searched, accuracy_report, fit_report
+from convsmith.jobs.past import reuse_note, reuse_report
+from convsmith.jobs.replay import Event, Session
+from convsmith.quantities import format_count, format_percent
+from convsmith.search.candidate import Candidate, Outcome, Training, Work
+from convsmith.search.space import Field
+from convsmith.search.statistics import Judgement, cheapest, fastest, judge
+
+
+def searched_report(session: Session) -> dict[str, Any]:
+    """The report of a search, without what is measured on the exported file.
+
+    Until the chosen network is judged, ``unfinished`` is true; ``chosen`` is then the best of the finals so far, or
+    has no key.
+    """
+    begin, judged = session.begin, session.last("judged")
+    field = Field.from_dict(begin["field"])
+    searched = _searched(session, field)
+    good = [one for one in searched.finals if not one.outcome.failed]
+    cost: Callable[[Candidate], tuple[float, ...]] = cheapest if begin["budget"]["latency_ms"] is None else fastest
+    judgement = judge(searched.finals, cost=cost, seed=begin["seed"]) if good else None
+    reused = reuse_report(session.named("training"))
+    report = {
+        **{key: begin[key] for key in ("data", "rejected", "budget", "machine", "versions", "seed", "recipe")},
+        **fit_report(searched, judgement, field),
+        "reused": reused,
+        "seconds": {
+            "search": judged["searched"] if judged else session.events[-1]["time"] - begin["time"],
+            "final": sum(one.outcome.seconds for one in searched.finals),
+        },
+    }
+    report["notes"] = [*report["notes"], *reuse_note(reused)]
+    if judgement is not None:
+        report["accuracy"] = accuracy_report(judgement.accuracy, begin["data"]["test"])
+    if judged is None:
+        return {**report, "unfinished": True, "sentence": _so_far(searched, judgement, report["sentence"])}
+    report["accuracy"] |= {key: judged[key] for key in ("log_loss", "calibration_error")}
+    report["confusion"] = {"classes": begin["data"]["classes"], "matrix": judged["confusion"]}
+    return report
+
+
+def _searched(session: Session, field: Field) -> Searched:
+    plan = session.last("plan")
+    rungs: list[list[Training]] = []
+    finals: list[Training] = []
+    known = {candidate.key: candidate for candidate in field.candidates}
+    for event in session.events:
+        if event["event"] == "rung":
+            rungs.append([])
+        elif event["event"] == "settled":
+            known |= {one["key"]: Candidate.from_dict(one) for one in event["candidates"]}
+        elif event["event"] == "training":
+            training = _training(event, known)
+            (finals if training.work.final or not rungs else rungs[-1]).append(training)
+    done = tuple(tuple(rung) for rung in rungs if rung)
+    dropped = {event["candidate"]: event["failure"] for event in session.named("dropped")}
+    return Searched(plan["plan"] if plan else {"notes": []}, done, tuple(finals), dropped)
+
+
+def _training(event: Event, known: dict[str, Candidate]) -> Training:
+    work = Work(known[event["candidate"]], event["images"], event["seed"], event["final"])
+    return Training(work, Outcome.from_dict(event["outcome"]))
+
+
+def _so_far(searched: Searched, judgement: Judgement | None, verdict: str) -> str:
+    """What can be said of a search that is still under way."""
+    if judgement is not None:
+        return f"Still under way, in the finals. So far: {verdict}"
+    done = [one for rung in searched.rungs for one in rung]
+    good = [one for one in searched.rungs[-1] if not one.outcome.failed] if searched.rungs else []
+    if not good:
+        return f"Still under way: {len(done)} trainings are done."
+    best = min(good, key=lambda one: one.outcome.log_loss)
+    return (
+        f"Still under way: {len(done)} trainings are done, in rung {len(searched.rungs)}. So far "
+        f"{best.candidate.design.name} has the least loss, right on {format_percent(best.outcome.accuracy)} of the "
+        f"select images after {format_count(best.outcome.images)} images."
+    )

@@ -1,0 +1,141 @@
+"""What any run of this user has trained, one line for each training, in the cache, where every later run looks first.
+
+There is a file for everything that decides an outcome beside the work itself: data, recipe, setup and machine. Lines
+are only ever appended, under a lock that the system takes back from a dead process, and each carries its own checksum:
+a damaged one is lost alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from convsmith.errors import RunError
+from convsmith.files import cache_folder, make_folder, write_atomically, writing
+from convsmith.search.candidate import Outcome, Work
+
+_FORMAT: Final = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A training that an earlier run did.
+
+    Attributes:
+        outcome: How it came out.
+        recorded: When, in seconds since 1970.
+        weights: Where the run kept the weights, if it did.
+        digest: SHA-256 of that file.
+    """
+
+    outcome: Outcome
+    recorded: float
+    weights: str = ""
+    digest: str = ""
+
+    def fetch(self, target: Path) -> bool:
+        """Copy the weights to ``target`` if they are still there and as they were; says whether they are there now.
+
+        Raises:
+            RunError: If ``target`` cannot be written.
+        """
+        with contextlib.suppress(OSError):
+            if self.weights and _digest(Path(self.weights)) == self.digest:
+                if target.resolve() != Path(self.weights).resolve():
+                    write_atomically(target, lambda path: shutil.copyfile(self.weights, path))
+                return True
+        return False
+
+
+class Results:
+    """The trainings of all runs under one context.
+
+    Args:
+        context: What decides an outcome beside the work: digests of data, of the recipe, of setup and machine.
+        folder: Where the files lie; by default in the user's cache.
+    """
+
+    def __init__(self, context: Mapping[str, str], folder: Path | None = None) -> None:
+        name = hashlib.sha256(json.dumps(context, sort_keys=True).encode()).hexdigest()[:24]
+        self._path = (folder or cache_folder() / "results") / f"{name}.ndjson"
+        self.context = dict(context)
+        self._read = 0
+        self._known: dict[tuple[Any, ...], Found] = {}
+
+    def find(self, work: Work) -> Found | None:
+        """The first training of ``work`` that is on record and did not fail; also one recorded a moment ago."""
+        self._catch_up()
+        return self._known.get(_key(work))
+
+    def append(self, work: Work, outcome: Outcome, weights: Path | None = None) -> None:
+        """Record a training that did not fail, and wait until it is on the disk.
+
+        Raises:
+            RunError: If the cache cannot be written.
+        """
+        if outcome.failed:
+            return
+        entry = {"format": _FORMAT, "recorded": time.time(), "context": self.context}
+        entry |= {"work": work.to_dict(), "outcome": outcome.to_dict()}
+        if weights is not None and weights.is_file():
+            entry |= {"weights": str(weights.resolve()), "digest": _digest(weights)}
+        line = json.dumps({"sha256": _checksum(entry), "entry": entry}, allow_nan=False).encode() + b"\n"
+        make_folder(self._path.parent)
+        with writing(self._path), self._path.open("a+b") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            end = stream.seek(0, os.SEEK_END)
+            if end:
+                stream.seek(end - 1)
+                if stream.read(1) != b"\n":  # a writer was killed: its line ends here, and is lost
+                    line = b"\n" + line
+            stream.write(line)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def _catch_up(self) -> None:
+        """Read what was appended since the last time; a cache that cannot be read holds nothing."""
+        try:
+            with self._path.open("rb") as stream:
+                stream.seek(self._read)
+                whole, end, _ = stream.read().rpartition(b"\n")
+        except OSError:
+            return
+        self._read += len(whole) + len(end)
+        for line in whole.split(b"\n"):
+            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, RunError):
+                key, found = _parse(line)
+                self._known.setdefault(key, found)
+
+
+def _parse(line: bytes) -> tuple[tuple[Any, ...], Found]:
+    """Key and training of a line; any of several errors if it is damaged or of another format."""
+    row = json.loads(line)
+    entry = row["entry"]
+    if row["sha256"] != _checksum(entry) or entry["format"] != _FORMAT:
+        raise ValueError("not a line of this format")
+    asked = entry["work"]
+    key = (asked["candidate"]["key"], asked["images"], asked["seed"], asked["final"])
+    outcome = Outcome.from_dict(entry["outcome"])
+    return key, Found(outcome, entry["recorded"], entry.get("weights", ""), entry.get("digest", ""))
+
+
+def _key(work: Work) -> tuple[Any, ...]:
+    return work.candidate.key, work.images, work.seed, work.final
+
+
+def _checksum(entry: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

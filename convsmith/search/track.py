@@ -1,0 +1,182 @@
+"""What a race goes by: its clock, the paces of its networks, and the record of what was done and decided."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from convsmith.errors import TrainingError
+from convsmith.search.candidate import Candidate, Outcome, Training, Work
+from convsmith.search.plan import Load, Plan, Policy, make_plan
+
+Emit = Callable[[str, dict[str, Any]], None]
+
+
+class Record(Protocol):
+    """Where a race keeps its trainings and decisions; ``search.study.Study`` on disk."""
+
+    def find(self, work: Work) -> Outcome | None:
+        """The outcome of work done before."""
+        ...
+
+    def record(self, work: Work, outcome: Outcome) -> None:
+        """Keep one finished training."""
+        ...
+
+    def note(self, name: str, value: Any) -> None:
+        """Keep a decision."""
+        ...
+
+    def noted(self, name: str) -> Any:
+        """A decision taken before, or None."""
+        ...
+
+
+class Track:
+    """The clock, the paces and the record of one race.
+
+    Attributes:
+        load: What one training goes through.
+        policy: The constants of the search.
+        reserve: Seconds kept for the finals.
+        dropped: Why networks could not even be timed, by their keys.
+    """
+
+    def __init__(
+        self,
+        *,
+        train: Callable[[Work], Outcome],
+        time_candidate: Callable[[Candidate], float],
+        study: Record,
+        load: Load,
+        policy: Policy,
+        clock: Callable[[], float],
+        deadline: float,
+        emit: Emit,
+        settle: Callable[[Sequence[Candidate]], Sequence[Candidate]],
+        name: str,
+    ) -> None:
+        self._train = train
+        self._time = time_candidate
+        self._study = study
+        self._clock = clock
+        self._deadline = deadline
+        self._settle = settle
+        self._name = name
+        self._paces: dict[str, float] = {}
+        self.load = load
+        self.policy = policy
+        self.emit = emit
+        self.reserve = 0.0
+        self.dropped: dict[str, str] = {}
+
+    def left(self) -> float:
+        """Seconds to the deadline, after paying for what was found in the record."""
+        return self._deadline - self._clock()
+
+    def start(self, known: Sequence[Candidate]) -> Plan:
+        """Time who is trained at first and make the plan, or take all that it depends on from the record.
+
+        Raises:
+            TrainingError: If none of them can be trained.
+        """
+        self.load = Load(**self.decide("load", lambda: dataclasses.asdict(self.load)))
+        self.policy = Policy(**self.decide("policy", lambda: dataclasses.asdict(self.policy)))
+        self.reserve = self.policy.reserve * self.left()
+        drawn = [candidate for candidate in known if not candidate.rule][: self.policy.draws]
+        rules = [candidate for candidate in known if candidate.rule]
+        first = len(drawn) - self.policy.held(len(drawn))
+        if not self.measure("paces", [*rules, *drawn[:first]]):
+            causes = "; ".join(dict.fromkeys(self.dropped.values()))
+            raise TrainingError("no network could be trained", received=causes, where="search")
+        entering = {candidate.key for candidate in (*rules, *drawn)} - self.dropped.keys()
+        field = [candidate for candidate in known if candidate.key in entering]
+        paces = dict(zip([candidate.key for candidate in field], self.paces(field), strict=True))
+        plan = make_plan(self.decide("time", self.left), field, paces, self.load, self.policy)
+        self.emit("plan", {"plan": plan.to_dict(), "paces": dict(self._paces)})
+        return plan
+
+    def measure(self, name: str, field: Sequence[Candidate]) -> list[Candidate]:
+        """Time every new network once and return those that can be trained; what is on record is paid for."""
+        before = self.left()
+
+        def measure() -> dict[str, Any]:
+            paces, failures = dict[str, float](), dict[str, str]()
+            for candidate in field:
+                if candidate.key not in self._paces:
+                    try:
+                        paces[candidate.key] = self._time(candidate)
+                    except TrainingError as error:
+                        failures[candidate.key] = str(error)
+            return {"paces": paces, "failures": failures, "seconds": before - self.left()}
+
+        measured = self.decide(name, measure)
+        failures = measured.get("failures", {})
+        self._paces |= measured["paces"]
+        self.dropped |= failures
+        self._deadline = min(self._deadline, self._clock() + before - measured["seconds"])
+        for candidate in field:
+            if candidate.key in failures:
+                about = {"candidate": candidate.key, "origin": candidate.origin, "failure": failures[candidate.key]}
+                self.emit("dropped", about)
+        return [candidate for candidate in field if candidate.key not in failures]
+
+    def decide(self, name: str, choose: Callable[[], Any]) -> Any:
+        """The decision noted under ``name``; taken now and noted if there is none."""
+        noted = self._study.noted(f"{self._name}/{name}")
+        if noted is None:
+            noted = choose()
+            self._study.note(f"{self._name}/{name}", noted)
+        return noted
+
+    def settled(self, number: int, field: Sequence[Candidate]) -> list[Candidate]:
+        """Those that enter the finals for ``field``, in its order; a new one trains about as fast as the one before."""
+        noted = self.decide(f"settled {number}", lambda: [candidate.to_dict() for candidate in self._settle(field)])
+        entering = [Candidate.from_dict(values) for values in noted]
+        for before, after in zip(field, entering, strict=True):
+            assert after.key == before.key or after.replaces == before.key
+            self._paces.setdefault(after.key, self._pace(before))
+        if entering != list(field):
+            self.emit("settled", {"candidates": noted})
+        return entering
+
+    def fits(self, works: Sequence[Work], keep: float = 0.0) -> bool:
+        """True if the works end ``keep`` seconds before the deadline; what is on record always fits."""
+        new = [work for work in works if self._study.find(work) is None]
+        return not new or self.left() - sum(self._predicted(work) for work in new) >= keep
+
+    def run(self, work: Work) -> Training:
+        """Take a training from the record and pay for it, or do it and record it."""
+        outcome = self._study.find(work)
+        reused = outcome is not None
+        if outcome is None:
+            self.emit("start", {**_named(work), "seconds": self._predicted(work)})
+            outcome = self._train(work)
+            self._study.record(work, outcome)
+        else:
+            self._deadline -= outcome.seconds
+        if not outcome.failed:
+            self._paces[work.candidate.key] = self.load.pace(outcome.seconds, outcome.images, work.final)
+        self.emit("training", {**_named(work), "reused": reused, "outcome": outcome.to_dict()})
+        return Training(work, outcome)
+
+    def paces(self, field: Sequence[Candidate]) -> list[float]:
+        """Seconds per image of each network, as last seen; the mean of all where it was not."""
+        return [self._pace(candidate) for candidate in field]
+
+    def _predicted(self, work: Work) -> float:
+        return self.load.seconds(self._pace(work.candidate), work.images, work.final)
+
+    def _pace(self, candidate: Candidate) -> float:
+        return self._paces.get(candidate.key, sum(self._paces.values()) / len(self._paces))
+
+
+def _named(work: Work) -> dict[str, Any]:
+    return {
+        "candidate": work.candidate.key,
+        "origin": work.candidate.origin,
+        "images": work.images,
+        "seed": work.seed,
+        "final": work.final,
+    }

@@ -1,0 +1,175 @@
+"""Every figure of a report comes again from the log alone, and of a run that has not ended what is there."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from jobs_digits import TINY
+from jobs_small_fit import PLENTY, quick
+
+from convsmith.cli.main import run
+from convsmith.design import parse_design
+from convsmith.errors import RunError
+from convsmith.jobs.curves import curves
+from convsmith.jobs.fit import fit
+from convsmith.jobs.recompute import recompute
+from convsmith.jobs.train import train
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A finished run of each kind."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONVSMITH_CACHE", str(folder / "cache"))
+        quick(patch)
+        train(parse_design(TINY), "digits", out=folder / "train", epochs=2)
+        fit("digits", macs=60_000, minutes=PLENTY, out=folder / "fit")
+        curves(parse_design(TINY), "digits", out=folder / "curves", resolution=0.625, epochs=0.5, seeds=2)
+    return SimpleNamespace(**{kind: folder / kind for kind in ("train", "fit", "curves")})
+
+
+def log_only(runs, kind, target, lines=None):
+    """A folder with nothing but the log, or its first lines."""
+    target.mkdir()
+    text = (getattr(runs, kind) / "events.ndjson").read_bytes()
+    (target / "events.ndjson").write_bytes(text if lines is None else b"".join(text.splitlines(True)[:lines]))
+    return target
+
+
+def events_of(folder):
+    return [json.loads(line) for line in (folder / "events.ndjson").read_text().splitlines()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["train", "fit", "curves"])
+def test_the_log_alone_gives_the_report_and_its_page_to_the_last_digit(runs, kind, tmp_path):
+    folder = log_only(runs, kind, tmp_path / "run")
+    found = recompute(folder)
+    for name in ("report.json", "report.html"):
+        assert (folder / name).read_text() == (getattr(runs, kind) / name).read_text()
+    assert json.loads(json.dumps(found.to_dict())) == json.loads((folder / "report.json").read_text())
+
+
+@pytest.mark.slow
+def test_the_figures_are_those_that_a_plain_loop_finds_in_the_log(runs):
+    report = json.loads((runs.fit / "report.json").read_text())
+    told = [event for event in events_of(runs.fit) if event["event"] == "training"]
+    bits = {}
+    for event in told:
+        if event["final"]:
+            packed = np.frombuffer(base64.b64decode(event["outcome"]["correct"]), np.uint8)
+            bits.setdefault(event["candidate"], {})[event["seed"]] = np.unpackbits(packed)[:359]
+    judged = [row for row in report["candidates"] if row["final"]]
+    assert {row["key"] for row in judged} == set(bits)
+    for row in judged:
+        assert row["final"]["accuracy"] == pytest.approx(np.mean(list(bits[row["key"]].values())))
+        assert row["final"]["seeds"] == len(bits[row["key"]])
+    chosen = bits[report["chosen"]["key"]]
+    assert report["accuracy"]["test"] <= np.mean(list(chosen.values())) + 1e-9  # less what being chosen adds
+    matrix = np.array(report["confusion"]["matrix"])
+    assert np.trace(matrix) == chosen[min(chosen)].sum()
+    assert matrix.sum() == 359
+    for row in report["candidates"]:
+        own = [event for event in told if event["candidate"] == row["key"] and not event["final"]]
+        assert [rung["accuracy"] for rung in row["rungs"]] == [event["outcome"]["accuracy"] for event in own]
+    assert report["seconds"]["final"] == pytest.approx(sum(e["outcome"]["seconds"] for e in told if e["final"]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["train", "fit", "curves"])
+def test_a_run_under_way_has_a_report_after_every_event(runs, kind, tmp_path):
+    count = len(events_of(getattr(runs, kind)))
+    names = [event["event"] for event in events_of(getattr(runs, kind))]
+    first = next(number for number, name in enumerate(names) if name in ("fit", "curves", "run"))
+    told = [n for n, name in enumerate(names, start=1) if name not in ("point", "train", "trained") and n > first]
+    for lines in sorted({first + 1, *told[:: max(1, len(told) // 12)], *told[-4:]} - {count}):
+        folder = log_only(runs, kind, tmp_path / f"run{lines}", lines)
+        found = recompute(folder)
+        assert found.report["unfinished"]
+        sentence = found.report["sentence"]
+        assert any(word in sentence for word in ("nder way", "not exported yet"))
+        assert sentence.split("&")[0][:40] in (folder / "report.html").read_text()
+        assert not (folder / "report.json").exists()
+
+
+@pytest.mark.slow
+def test_a_search_under_way_names_the_best_so_far(runs, tmp_path):
+    names = [event["event"] for event in events_of(runs.fit)]
+    second = [number for number, name in enumerate(names) if name == "training"][1]
+    folder = log_only(runs, "fit", tmp_path / "run", second + 1)
+    events = [event for event in events_of(folder) if event["event"] == "training"]
+    best = min(events, key=lambda event: event["outcome"]["log_loss"])
+    sentence = recompute(folder).report["sentence"]
+    assert f"{100 * best['outcome']['accuracy']:.1f} %" in sentence
+    assert "2 trainings are done" in sentence
+
+
+@pytest.mark.slow
+def test_a_half_written_last_line_is_left_out(runs, tmp_path):
+    folder = log_only(runs, "fit", tmp_path / "run")
+    whole = (folder / "events.ndjson").read_bytes()
+    expected = recompute(log_only(runs, "fit", tmp_path / "cut", len(whole.splitlines()) - 1)).report["sentence"]
+    last = len(whole) - len(whole.splitlines(True)[-1])
+    for size in (last + 1, last + 30, len(whole) - 1):
+        (folder / "events.ndjson").write_bytes(whole[:size])
+        assert recompute(folder).report["sentence"] == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["train", "fit", "curves"])
+def test_a_log_of_a_newer_version_is_refused_by_its_number(runs, kind, tmp_path):
+    folder = log_only(runs, kind, tmp_path / "run")
+    text = (folder / "events.ndjson").read_text().replace('"convsmith/events/1"', '"convsmith/events/2"')
+    (folder / "events.ndjson").write_text(text)
+    with pytest.raises(RunError, match=r"newer convsmith \(received 'convsmith/events/2'\); update convsmith"):
+        recompute(folder)
+    assert [entry.name for entry in folder.iterdir()] == ["events.ndjson"]
+
+
+@pytest.mark.slow
+def test_a_copy_of_the_log_in_a_read_only_folder_is_one_clear_line(runs, tmp_path, capsys):
+    folder = log_only(runs, "curves", tmp_path / "run")
+    (folder / "results.png").mkdir()
+    (folder / "results.png" / "in the way").touch()
+    assert run(["report", str(folder)]) == 2
+    assert "cannot write" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_command_prints_the_sentence_and_as_json_only_the_figures(runs, tmp_path, capsys):
+    folder = shutil.copytree(runs.train, tmp_path / "run")
+    os.remove(folder / "report.html")
+    assert run(["report", str(folder)]) == 0
+    assert "test images" in capsys.readouterr().out
+    assert (folder / "report.html").exists()
+    assert run(["report", str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads((folder / "report.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        (None, "no such log"),
+        ("", "does not say what was run"),
+        ('{"event": "fit", "time": 1.0, "budget": {}}\n', "go on with the run by --resume"),
+        ('{"event": "fit", "schema": "other/1"}\n', "go on with the run by --resume"),
+        ('{"event": "fit", "schema": "convsmith/events/2"}\n', "newer convsmith"),
+        ("no json\n", "each line must be a JSON object"),
+    ],
+)
+def test_what_is_no_log_of_ours_is_one_clear_line(log, expected, tmp_path, capsys):
+    if log is not None:
+        (tmp_path / "events.ndjson").write_text(log)
+    assert run(["report", str(tmp_path)]) == 2
+    captured = capsys.readouterr()
+    assert expected in captured.err
+    assert captured.err.count("\n") == 1
+    assert run(["report", str(tmp_path / "nowhere")]) == 2
+    assert "no such run folder" in capsys.readouterr().err

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from convsmith.scaling import Limits
+from convsmith.search.candidate import Outcome, Training, Work
+from convsmith.search.space import Space, make_field
+from convsmith.search.surrogate import Surrogate, matern
+
+FULL = 100_000
+
+
+@pytest.fixture(scope="module")
+def networks():
+    space = Space(Limits(macs=1_000_000), channels=3, native=32, classes=10)
+    return make_field(space, 60, seed=3).candidates
+
+
+def log_loss(candidate, images, *, slow=0.0):
+    """Power laws of depth and width, a family that is worse, and deep networks that learn more slowly."""
+    design = candidate.design
+    depth = sum(stage.depth for stage in design.stage)
+    width = np.prod([stage.width for stage in design.stage]) ** (1 / len(design.stage))
+    end = 0.5 + 1.0 / depth + 4.0 / width + 0.1 * (design.stage[0].block == "inverted_residual")
+    return end * (images / FULL) ** -(0.3 + slow * math.log(depth / 8))
+
+
+def trained(candidate, images, loss):
+    return Training(Work(candidate, images, 0, False), Outcome(0.5, loss, 1.0, images, None, 1000))
+
+
+def test_networks_never_trained_are_ranked(networks):
+    seen, unseen = networks[:30], networks[30:]
+    rng = np.random.default_rng(0)
+    done = [trained(one, FULL, log_loss(one, FULL) * math.exp(0.02 * rng.standard_normal())) for one in seen]
+    made = Surrogate(done, FULL)
+    mean, covariance = made.predict(unseen)
+    truth = np.log([log_loss(one, FULL) for one in unseen])
+    assert spearmanr(mean, truth).statistic > 0.9
+    assert np.sqrt(np.mean((mean - truth) ** 2)) < 0.4 * np.std(truth)
+    off = (mean - truth) / np.sqrt(np.diag(covariance))
+    assert np.mean(np.abs(off) < 2) > 0.8
+    assert made.expected(unseen) == pytest.approx(dict(zip([c.key for c in unseen], np.exp(mean), strict=True)))
+
+
+def test_what_short_trainings_rank_wrongly_is_seen_from_a_few_longer_ones(networks):
+    """Deep networks end lower but learn more slowly: the rank at a tenth of the length is no guide."""
+
+    def loss(candidate, images):
+        return log_loss(candidate, images, slow=-0.15)
+
+    short = FULL // 10
+    early = [loss(one, short) for one in networks]
+    late = [loss(one, FULL) for one in networks]
+    done = [trained(one, short, value) for one, value in zip(networks, early, strict=True)]
+    done += [trained(one, 4 * short, loss(one, 4 * short)) for one in networks[::6]]
+    found = Surrogate(done, FULL).expected(networks)
+    assert spearmanr(list(found.values()), late).statistic > spearmanr(early, late).statistic + 0.1
+    assert spearmanr(list(found.values()), late).statistic > 0.9
+
+
+def test_noise_is_smoothed_over_what_networks_have_in_common(networks):
+    truth = np.array([log_loss(one, FULL) for one in networks])
+    gains = []
+    for seed in range(5):
+        noisy = truth * np.exp(0.2 * np.random.default_rng(seed).standard_normal(len(truth)))
+        done = [trained(one, FULL, loss) for one, loss in zip(networks, noisy, strict=True)]
+        found = [*Surrogate(done, FULL).expected(networks).values()]
+        gains.append(spearmanr(found, truth).statistic - spearmanr(noisy, truth).statistic)
+    assert np.mean(gains) > 0.04
+    assert min(gains) > 0
+
+
+def test_proposals_are_good_different_and_repeatable(networks):
+    seen, pool = networks[:30], networks[30:]
+    made = Surrogate([trained(one, FULL, log_loss(one, FULL)) for one in seen], FULL)
+    found = made.propose(pool, 6, seed=1)
+    assert len({one.key for one in found}) == 6
+    assert found == made.propose(pool, 6, seed=1)
+    truth = sorted(log_loss(one, FULL) for one in pool)
+    assert np.mean([log_loss(one, FULL) for one in found]) < truth[len(truth) // 3]
+    assert made.propose(pool[:2], 6, seed=1) in ([pool[0], pool[1]], [pool[1], pool[0]])
+    assert made.propose([], 3, seed=1) == []
+
+
+def test_failed_trainings_and_networks_that_are_all_alike_do_no_harm(networks):
+    failed = Training(Work(networks[0], FULL, 0, False), Outcome(0.0, math.inf, 1.0, 0, None, 1000, "diverged"))
+    done = [failed, *(trained(networks[1], FULL, 0.5) for _ in range(8))]
+    assert Surrogate(done, FULL).expected(networks[1:2])[networks[1].key] == pytest.approx(0.5, rel=1e-3)
+
+
+@pytest.mark.parametrize("length", [0.5, 2.0])
+def test_the_kernel_is_that_of_scikit_learn(length):
+    from sklearn.gaussian_process.kernels import Matern
+
+    rng = np.random.default_rng(2)
+    a, b = rng.standard_normal((5, 3)), rng.standard_normal((4, 3))
+    assert matern(a, b, length) == pytest.approx(Matern(length, nu=2.5)(a, b))
+
+
+def test_what_is_a_networks_own_is_told_from_chance_by_a_second_training(networks):
+    rng = np.random.default_rng(0)
+    own = 0.1 * rng.standard_normal(len(networks))
+    law = np.log([log_loss(one, FULL) for one in networks])
+    done = [
+        trained(one, images, log_loss(one, images) * math.exp(value + 0.05 * rng.standard_normal()))
+        for one, value in zip(networks, own, strict=True)
+        for images in (FULL // 4, FULL)
+    ]
+    found = np.log([*Surrogate(done, FULL).expected(networks).values()])
+    assert 0.6 < np.polyfit(own, found - law, 1)[0] < 1

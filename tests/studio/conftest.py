@@ -1,0 +1,37 @@
+import pytest
+
+from tests.studio.studio_process import running
+
+SMALL = """# a note that must stay
+name = "small"
+input = [3, 32, 32]
+
+[stem]
+block = "conv"
+width = 8   # narrow
+
+[[stage]]
+block = "residual"
+depth = 2
+width = 16
+stride = 2
+
+[[stage]]
+block = "inverted_residual"
+depth = 1
+width = 24
+stride = 2
+
+[head]
+task = "classify"
+classes = 10
+"""
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory):
+    """A studio on a small design, shared by the tests that leave it as it was."""
+    folder = tmp_path_factory.mktemp("studio")
+    (folder / "small.toml").write_text(SMALL, encoding="utf-8")
+    with running(folder, "small.toml") as one:
+        yield one
