@@ -75,13 +75,13 @@ def test_a_search_reads_other_resolutions_from_a_file(tmp_path: Path, monkeypatc
     split = split_images(images, seed=0)
     design = parse_design(DESIGN.replace(str(SIDE), "24"))
     with EventLog(tmp_path / "events.ndjson") as events:
-        lab = Lab(images, split, Recipe(), tmp_path / "weights", events, lambda _: None)
+        lab = Lab(images, split, lambda *_: Recipe(), tmp_path / "weights", events, lambda _: None)
         module = initialise(build(lower(design)), 0)
         before = lab.scores(module, design, split.test)
         assert images.folder is not None
         assert not list(images.folder.glob("resampled*"))
         monkeypatch.setattr("convsmith.data.memory.free_memory", lambda: 100)
-        lab = Lab(images, split, Recipe(), tmp_path / "weights", events, lambda _: None)
+        lab = Lab(images, split, lambda *_: Recipe(), tmp_path / "weights", events, lambda _: None)
         np.testing.assert_array_equal(lab.scores(module, design, split.test), before)
         assert [path.name for path in images.folder.glob("resampled*")] == ["resampled-24.npy"]
 
