@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from convsmith.data.crew import in_order
 from tests.data.samples import encode, fill_class, noise, photograph, save, two_classes
 
 THIS = os.getpid()
+OTHERS: set[psutil.Process] = set()
 
 
 @pytest.fixture
@@ -30,6 +32,18 @@ def mixed(tmp_path: Path) -> Path:
         content = encode(photograph(number % 3, 90 + number, 110), "JPEG")
         save(root / "cat" / f"photo{number:02}.jpg", content[:-300] if number == 17 else content)
     return root
+
+
+@pytest.fixture(autouse=True)
+def others() -> Iterator[None]:
+    """Processes of other tests, such as a server that several of them ask, are not workers."""
+    OTHERS.update(psutil.Process().children())
+    yield
+    OTHERS.clear()
+
+
+def crew_left() -> set[psutil.Process]:
+    return set(psutil.Process().children()) - OTHERS
 
 
 def entry(root: Path, cache: Path) -> dict[str, bytes]:
@@ -150,7 +164,7 @@ def test_the_failure_of_the_work_is_told(fork: bool) -> None:
     results = in_order(work, 10, 2, fork=fork)
     with pytest.raises(ZeroDivisionError):
         list(results)
-    assert psutil.Process().children() == []
+    assert not crew_left()
 
 
 def test_nobody_waits_for_a_worker_whose_result_is_not_wanted() -> None:
@@ -162,7 +176,7 @@ def test_nobody_waits_for_a_worker_whose_result_is_not_wanted() -> None:
     results = in_order(work, 10, 2)
     next(results)
     results.close()
-    assert psutil.Process().children() == []
+    assert not crew_left()
     for handle in (reading, writing):
         os.close(handle)
 
@@ -172,14 +186,14 @@ def test_ctrl_c_ends_the_workers(mixed: Path, cache: Path, monkeypatch: pytest.M
     seen: list[int] = []
 
     def stop(done: int, total: int) -> None:
-        seen.append(len(psutil.Process().children()))
+        seen.append(len(crew_left()))
         if done > total // 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         open_images(mixed, side=24, progress=stop)
     assert set(seen) == {2}
-    assert psutil.Process().children() == []
+    assert not crew_left()
     assert list(cache.iterdir()) == []
 
 
@@ -192,7 +206,7 @@ def test_a_worker_whose_master_is_gone_ends_by_itself() -> None:
     if master == 0:
         results = in_order(work, 1000, 2)
         next(results)
-        os.write(writing, b",".join(b"%d" % child.pid for child in psutil.Process().children()))
+        os.write(writing, b",".join(b"%d" % child.pid for child in crew_left()))
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(master, 0)
     workers = [int(text) for text in os.read(reading, 100).split(b",")]
