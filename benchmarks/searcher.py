@@ -11,160 +11,30 @@ accuracy behind the best of the 120 networks that could have been found, all tra
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import functools
 import math
 import statistics
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Final
 
 import harness
 import numpy as np
-from surfaces import LOAD, SURFACES, Machine, Surface, best_of, field_of
+from arms import ARMS, Arm, Task
+from surfaces import LOAD, SURFACES, Surface, SurfaceMachine, best_of, field_of
 
-from convsmith.search.candidate import Candidate, Training, Work
-from convsmith.search.plan import Policy, make_plan, policy_for
-from convsmith.search.racing import race
+from convsmith.search.candidate import Candidate
+from convsmith.search.plan import make_plan, policy_for
 from convsmith.search.statistics import judge
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.search.world import Memory
 
 BUDGETS: Final = {"45 min": 2_620.0, "4 h": 14_400.0}
 NETWORKS: Final = 112
 FIELDS: Final = 20  # different draws; beyond them only the noise is new
 
 
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """One repeat on one surface.
-
-    Attributes:
-        rules: What the published rules make.
-        draws: Networks of the space, in the order in which they are drawn.
-        seconds: The time.
-        full: Images of a full training, for arms that do not decide it themselves.
-    """
-
-    rules: Sequence[Candidate]
-    draws: Sequence[Candidate]
-    seconds: float
-    full: int
-    seed: int
-
-
-Arm = Callable[[Task, Machine], list[Training]]
-"""Searches, and returns its finals."""
-
-
-def ours(task: Task, machine: Machine, policy: Policy | None = None) -> list[Training]:
-    """The race, as ``fit`` runs it."""
-    result = race(
-        [*task.rules, *task.draws],
-        train=machine.train,
-        time_candidate=machine.time,
-        study=Memory(),
-        load=LOAD,
-        policy=policy or policy_for(task.seconds),
-        clock=machine.clock,
-        deadline=task.seconds,
-        seed=task.seed,
-    )
-    return list(result.finals)
-
-
-def random_search(task: Task, machine: Machine) -> list[Training]:
-    """Networks drawn one after the other and trained in full while the time lasts."""
-    return _finals(task, machine, _trained(task, machine, task.draws, task.full))
-
-
-def halving(task: Task, machine: Machine, *, with_rules: bool = False) -> list[Training]:
-    """Successive halving as in ASHA, a third going on twice; as many networks as the time allows."""
-    pool = [*(task.rules if with_rules else ()), *task.draws]
-    lengths = [round(task.full / 9), round(task.full / 3), task.full]
-    each = statistics.fmean(map(machine.pace, pool)) * (sum(lengths[i] / 3**i for i in range(3)) + LOAD.select / 2)
-    field, done = pool[: int(_allowed(task) / each)], list[Training]()
-    for images in lengths:
-        done = _trained(task, machine, field, images) or done
-        field = [one.candidate for one in _by_loss(done)][: math.ceil(len(field) / 3)]
-    return _finals(task, machine, done)
-
-
-def one_epoch(task: Task, machine: Machine, kept: int = 5) -> list[Training]:
-    """One pass over the images for many, then a full training for the best few."""
-    mean = statistics.fmean(map(machine.pace, task.draws))
-    count = int((_allowed(task) / mean - kept * task.full) / (LOAD.train + LOAD.select / 3 + LOAD.setup / mean))
-    done = _trained(task, machine, task.draws[: max(count, kept)], LOAD.train)
-    field = [one.candidate for one in _by_loss(done)][:kept]
-    return _finals(task, machine, _trained(task, machine, field, task.full) or done)
-
-
-def best_rule(task: Task, machine: Machine) -> list[Training]:
-    """The rule that is truly the best, as no one knows before: all of the time goes into its finals."""
-    best = best_of(machine.surface, task.rules, task.full)
-    return _rounds(task, machine, [best])
-
-
-def variant(**changes: Any) -> Arm:
-    """Ours with another policy."""
-
-    def search(task: Task, machine: Machine) -> list[Training]:
-        return ours(task, machine, dataclasses.replace(policy_for(task.seconds), **changes))
-
-    return search
-
-
-ARMS: Final[dict[str, Arm]] = {
-    "ours": ours,
-    "without surrogate": variant(surrogate=False),
-    "random": random_search,
-    "halving": halving,
-    "halving with rules": functools.partial(halving, with_rules=True),
-    "one epoch": one_epoch,
-    "best rule": best_rule,
-}
-
-
-def _allowed(task: Task) -> float:
-    return (1 - Policy().reserve) * task.seconds
-
-
-def _trained(task: Task, machine: Machine, field: Sequence[Candidate], images: int) -> list[Training]:
-    """One after the other, as long as each ends before the time of the finals."""
-    done: list[Training] = []
-    for candidate in field:
-        if machine.now + LOAD.seconds(machine.pace(candidate), images, False) > _allowed(task):
-            break
-        work = Work(candidate, images, task.seed, final=False)
-        done.append(Training(work, machine.train(work)))
-    return done
-
-
-def _by_loss(done: Sequence[Training]) -> list[Training]:
-    return sorted(done, key=lambda one: one.outcome.log_loss)
-
-
-def _finals(task: Task, machine: Machine, done: Sequence[Training]) -> list[Training]:
-    """Of the best three."""
-    return _rounds(task, machine, [one.candidate for one in _by_loss(done)][:3])
-
-
-def _rounds(task: Task, machine: Machine, field: Sequence[Candidate]) -> list[Training]:
-    finals: list[Training] = []
-    for number in range(1, Policy().max_seeds + 1):
-        works = [Work(candidate, task.full, task.seed + number, final=True) for candidate in field]
-        seconds = sum(LOAD.seconds(machine.pace(work.candidate), work.images, True) for work in works)
-        if finals and machine.now + seconds > task.seconds:
-            break
-        finals += [Training(work, machine.train(work)) for work in works]
-    return finals
-
-
 def repeat(surface: Surface, task: Task, arm: Arm, best: Candidate) -> dict[str, float]:
     """What one arm does with one task; accuracies in points."""
-    machine = Machine(surface, task.seed)
+    machine = SurfaceMachine(surface, task.seed)
     judgement = judge(arm(task, machine), seed=task.seed)
     chosen, images = judgement.chosen.candidate, machine.final_images
 
@@ -176,10 +46,9 @@ def repeat(surface: Surface, task: Task, arm: Arm, best: Candidate) -> dict[str,
 
     true = [truth(one.candidate, images) for one in judgement.finalists]
     behind = [(one.behind, true[0] - value) for one, value in zip(judgement.finalists, true, strict=True) if one.behind]
-    rule = best_of(surface, task.rules, task.full)
     return {
         "regret": truth(best, task.full) - truth(chosen, task.full),
-        "ahead_of_best_rule": truth(chosen, task.full) - truth(rule, task.full),
+        "ahead_of_best_rule": truth(chosen, task.full) - truth(task.best_rule, task.full),
         "regret_as_delivered": truth(best, task.full) - truth(chosen, images),
         "optimism": 100 * judgement.accuracy.mean - truth(chosen, images),
         "optimism_uncorrected": 100 * judgement.chosen.accuracy.mean - truth(chosen, images),
@@ -227,10 +96,10 @@ def measure(name: str, seconds: float, arms: dict[str, Arm], repeats: int) -> di
     rows: dict[str, list[dict[str, float]]] = {arm: [] for arm in arms}
     for seed, (rules, draws) in enumerate(fields(repeats)):
         field = [*rules, *draws[: policy.draws]]
-        machine = Machine(surface, seed)
+        machine = SurfaceMachine(surface, seed)
         paces = {one.key: machine.pace(one) for one in field}
         full = make_plan(seconds, field, paces, LOAD, policy).finals.images
-        task = Task(rules, draws, seconds, full, seed)
+        task = Task(rules, draws, best_of(surface, rules, full), seconds, full, seed)
         best = best_of(surface, [*rules, *draws], full)
         for arm, search in arms.items():
             rows[arm].append(repeat(surface, task, search, best))

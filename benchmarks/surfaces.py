@@ -136,7 +136,7 @@ def field_of(seed: int, draws: int) -> Field:
     return make_field(SPACE, draws, seed=seed)
 
 
-class Machine:
+class SurfaceMachine:
     """Trains on a surface, in no time but with an account of it.
 
     Of what makes an image hard for a run two fifths are the image, one fifth the image for this network, the rest the
@@ -147,13 +147,14 @@ class Machine:
         seed: Of everything that is chance here.
 
     Attributes:
+        load: What a training goes through.
         now: Seconds spent so far.
         trainings: How many were done.
         final_images: Images of the longest final.
     """
 
     def __init__(self, surface: Surface, seed: int) -> None:
-        self.surface, self.seed = surface, seed
+        self.surface, self.seed, self.load = surface, seed, LOAD
         self.now, self.trainings, self.final_images = 0.0, 0, 0
         self._hardness = chance("hardness", seed).standard_normal(LOAD.test)
 

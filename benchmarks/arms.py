@@ -1,0 +1,184 @@
+"""Ways to search, each with the same seconds and the same share of them for finals: ours beside what else is done.
+
+A machine trains, on a surface or out of a table, and keeps account of the time. What an arm returns are its finals.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from convsmith.search.candidate import Candidate, Outcome, Training, Work
+from convsmith.search.plan import Load, Policy, policy_for
+from convsmith.search.racing import race
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.search.world import Memory
+
+
+class Machine(Protocol):
+    """Where networks are trained.
+
+    Attributes:
+        load: What a training goes through.
+        now: Seconds spent so far.
+    """
+
+    load: Load
+    now: float
+
+    def clock(self) -> float:
+        """Seconds spent so far."""
+        ...
+
+    def pace(self, candidate: Candidate) -> float:
+        """Seconds per training image."""
+        ...
+
+    def time(self, candidate: Candidate) -> float:
+        """Measure the pace, which takes time."""
+        ...
+
+    def train(self, work: Work) -> Outcome:
+        """One training."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One repeat on one surface.
+
+    Attributes:
+        rules: What the published rules make.
+        draws: Networks of the space, in the order in which they are drawn.
+        best_rule: The rule that is truly the best, as no one knows before.
+        seconds: The time.
+        full: Images of a full training, for arms that do not decide it themselves.
+    """
+
+    rules: Sequence[Candidate]
+    draws: Sequence[Candidate]
+    best_rule: Candidate
+    seconds: float
+    full: int
+    seed: int
+
+
+Arm = Callable[[Task, Machine], list[Training]]
+"""Searches, and returns its finals."""
+
+
+def ours(task: Task, machine: Machine, policy: Policy | None = None) -> list[Training]:
+    """The race, as ``fit`` runs it."""
+    result = race(
+        [*task.rules, *task.draws],
+        train=machine.train,
+        time_candidate=machine.time,
+        study=Memory(),
+        load=machine.load,
+        policy=policy or policy_for(task.seconds),
+        clock=machine.clock,
+        deadline=task.seconds,
+        seed=task.seed,
+    )
+    return list(result.finals)
+
+
+def random_search(task: Task, machine: Machine) -> list[Training]:
+    """Networks drawn one after the other and trained in full while the time lasts."""
+    return finals_of_best(task, machine, full_trainings(task, machine, task.draws))
+
+
+def halving(task: Task, machine: Machine, *, with_rules: bool = False) -> list[Training]:
+    """Successive halving as in ASHA, a third going on twice; as many networks as the time allows."""
+    pool = [*(task.rules if with_rules else ()), *task.draws]
+    lengths = [round(task.full / 9), round(task.full / 3), task.full]
+    each = statistics.fmean(map(machine.pace, pool)) * (
+        sum(lengths[i] / 3**i for i in range(3)) + machine.load.select / 2
+    )
+    field, done = pool[: int(_allowed(task) / each)], list[Training]()
+    for images in lengths:
+        done = _trained(task, machine, field, images) or done
+        field = [one.candidate for one in _by_loss(done)][: math.ceil(len(field) / 3)]
+    return finals_of_best(task, machine, done)
+
+
+def one_epoch(task: Task, machine: Machine, kept: int = 5) -> list[Training]:
+    """One pass over the images for many, then a full training for the best few."""
+    load, mean = machine.load, statistics.fmean(map(machine.pace, task.draws))
+    images = load.train + load.select / 3 + load.setup / mean
+    count = int((_allowed(task) / mean - kept * task.full) / images)
+    done = _trained(task, machine, task.draws[: max(count, kept)], load.train)
+    field = [one.candidate for one in _by_loss(done)][:kept]
+    return finals_of_best(task, machine, _trained(task, machine, field, task.full) or done)
+
+
+def best_rule(task: Task, machine: Machine) -> list[Training]:
+    """The best rule, known beforehand: all of the time goes into its finals."""
+    return final_rounds(task, machine, [task.best_rule])
+
+
+def variant(**changes: Any) -> Arm:
+    """Ours with another policy."""
+
+    def search(task: Task, machine: Machine) -> list[Training]:
+        return ours(task, machine, dataclasses.replace(policy_for(task.seconds), **changes))
+
+    return search
+
+
+ARMS: Final[dict[str, Arm]] = {
+    "ours": ours,
+    "without surrogate": variant(surrogate=False),
+    "random": random_search,
+    "halving": halving,
+    "halving with rules": functools.partial(halving, with_rules=True),
+    "one epoch": one_epoch,
+    "best rule": best_rule,
+}
+
+
+def _allowed(task: Task) -> float:
+    return (1 - Policy().reserve) * task.seconds
+
+
+def _trained(task: Task, machine: Machine, field: Sequence[Candidate], images: int) -> list[Training]:
+    """One after the other, as long as each ends before the time of the finals."""
+    done: list[Training] = []
+    for candidate in field:
+        if machine.now + machine.load.seconds(machine.pace(candidate), images, False) > _allowed(task):
+            break
+        work = Work(candidate, images, task.seed, final=False)
+        done.append(Training(work, machine.train(work)))
+    return done
+
+
+def full_trainings(task: Task, machine: Machine, field: Sequence[Candidate]) -> list[Training]:
+    """Of as many networks as the time before the finals allows."""
+    return _trained(task, machine, field, task.full)
+
+
+def _by_loss(done: Sequence[Training]) -> list[Training]:
+    return sorted(done, key=lambda one: one.outcome.log_loss)
+
+
+def finals_of_best(task: Task, machine: Machine, done: Sequence[Training]) -> list[Training]:
+    """Of the best three."""
+    return final_rounds(task, machine, [one.candidate for one in _by_loss(done)][:3])
+
+
+def final_rounds(task: Task, machine: Machine, field: Sequence[Candidate]) -> list[Training]:
+    finals: list[Training] = []
+    for number in range(1, Policy().max_seeds + 1):
+        works = [Work(candidate, task.full, task.seed + number, final=True) for candidate in field]
+        seconds = sum(machine.load.seconds(machine.pace(work.candidate), work.images, True) for work in works)
+        if finals and machine.now + seconds > task.seconds:
+            break
+        finals += [Training(work, machine.train(work)) for work in works]
+    return finals

@@ -1,0 +1,268 @@
+"""The experiment: ours, other searches and every named rule, on real trainings that were all done beforehand.
+
+A search is replayed on the table of a cell (``table.py``): it asks for trainings and is charged what they took. So each
+can be repeated a hundred times, with other seeds and another order of the drawn networks each time. Two times are given
+to each: those in which ours plans full trainings of 7,500 and of 22,500 images. Between the lengths of the table a loss
+is interpolated over the logarithm of the images, and each answer is that of the longer training with a probability that
+grows as much.
+
+Accuracies are means over the seeds of the table. Seeds are four, and finals are judged with them too, so whether
+intervals cover the truth cannot be told here: ``intervals.py`` tells it.
+
+A rule costs no search. It is therefore given twice: trained as long as the network that ours chose, and with all the
+time spent on one training, up to 67,500 images.
+
+python benchmarks/fit/compare.py CELL [--repeats 100]
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import dataclasses
+import functools
+import math
+import statistics
+import sys
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import harness
+import numpy as np
+import optuna
+import trainings
+from arms import Arm, Machine, Task, finals_of_best, full_trainings, halving, one_epoch, ours, random_search
+from networks import CELLS, Cell, field_of
+from numpy.typing import NDArray
+from table import JUDGED, LENGTHS, LONG, SEEDS, jobs_of, result_name, table_name
+
+from convsmith.search.candidate import Candidate, Outcome, Training, Work
+from convsmith.search.plan import Load, Policy, make_plan
+from convsmith.search.statistics import judge
+
+LOAD: Final = Load(train=8_500, select=1_500, test=JUDGED, setup=0.5)
+POLICY: Final = Policy(max_images=LENGTHS[-1], max_epochs=LENGTHS[-1] / LOAD.train)
+FULLS: Final = {"short": LENGTHS[1], "long": LENGTHS[2]}
+
+
+class Table:
+    """The trainings of a cell.
+
+    Attributes:
+        candidates: Networks that were trained at every length, by their keys.
+        seeds: Seeds for which all of them were.
+    """
+
+    def __init__(self, cell: Cell, rows: Mapping[trainings.Job, trainings.Row]) -> None:
+        self._rows = {(*arm.split(" | "), seed): row for (arm, seed), row in rows.items()}
+        field = field_of(cell)
+        self.seeds = [
+            seed for seed in SEEDS if all((key, str(n), seed) in self._rows for key in field for n in LENGTHS)
+        ]
+        self.candidates = {key: one for key, one in field.items() if not self._fails(key)}
+
+    def row(self, key: str, length: int, seed: int) -> trainings.Row:
+        return self._rows[key, str(length), seed]
+
+    @functools.cache  # noqa: B019 - a table lives as long as the process
+    def pace(self, key: str) -> float:
+        """Seconds of the processor for one image."""
+        return statistics.median(self.row(key, LENGTHS[-1], seed)["seconds"] / LENGTHS[-1] for seed in self.seeds)
+
+    @functools.cache  # noqa: B019
+    def accuracy(self, key: str, images: float) -> float:
+        """The mean over seeds, in points."""
+        low, high, share = between(images)
+        seeds = [seed for seed in self.seeds if (key, str(high), seed) in self._rows]
+        values = [[self.row(key, length, seed)["accuracy"] for seed in seeds] for length in (low, high)]
+        return 100 * float(np.mean((1 - share) * np.array(values[0]) + share * np.array(values[1])))
+
+    def _fails(self, key: str) -> bool:
+        return any("failure" in self.row(key, length, seed) for length in LENGTHS for seed in self.seeds)
+
+
+def between(images: float) -> tuple[int, int, float]:
+    """The lengths of the table around a number of images, and how far it lies towards the second."""
+    lengths = (*LENGTHS, LONG) if images > LENGTHS[-1] else LENGTHS
+    position = float(np.interp(math.log(images), np.log(lengths), range(len(lengths))))
+    lower = min(int(position), len(lengths) - 2)
+    return lengths[lower], lengths[lower + 1], position - lower
+
+
+class TableMachine:
+    """Looks trainings up, and keeps account of the time; a repeat shuffles the seeds.
+
+    Attributes:
+        load: What a training goes through.
+        now: Seconds spent so far.
+        images: Of the longest final.
+    """
+
+    def __init__(self, table: Table, seed: int) -> None:
+        self.load, self.now, self.images = LOAD, 0.0, 0
+        self._table, self._seed = table, seed
+        self._order = np.random.default_rng(seed).permutation(table.seeds).tolist()
+
+    def clock(self) -> float:
+        return self.now
+
+    def pace(self, candidate: Candidate) -> float:
+        return self._table.pace(candidate.key)
+
+    def time(self, candidate: Candidate) -> float:
+        self.now += 0.5
+        return self.pace(candidate)
+
+    def train(self, work: Work) -> Outcome:
+        key, images = work.candidate.key, work.images
+        low, high, share = between(images)
+        seed = self._order[(work.seed - self._seed) % len(self._order)]
+        rows = [self._table.row(key, length, seed) for length in (low, high)]
+        seconds = self.load.seconds(self.pace(work.candidate), images, work.final)
+        self.now += seconds
+        loss = math.exp((1 - share) * math.log(rows[0]["loss"]) + share * math.log(rows[1]["loss"]))
+        if not work.final:
+            select = (1 - share) * rows[0]["select"] + share * rows[1]["select"]
+            return Outcome(select, loss, seconds, images, None, self.load.select)
+        self.images = max(self.images, images)
+        chance = np.random.default_rng(zlib.crc32(repr((key, images, seed)).encode()))
+        right = np.where(chance.random(JUDGED) < share, _bits(rows[1]), _bits(rows[0]))
+        return Outcome(float(right.mean()), loss, seconds, images, np.packbits(right).tobytes(), JUDGED)
+
+
+def tpe(task: Task, machine: Machine) -> list[Training]:
+    """Optuna's TPE over the shares of depth and width and the family: the untrained network nearest to its proposal."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=task.seed))
+    left, done = [*task.rules, *task.draws], list[Training]()
+    families = sorted({one.design.stage[0].block for one in left})
+    while left:
+        trial = study.ask()
+        depth, width = (trial.suggest_float(axis, 0.0, 1.0) for axis in ("depth", "width"))
+        family = trial.suggest_categorical("family", families)
+
+        def distance(one: Candidate, place: tuple[float, float] = (depth, width), family: str = family) -> float:
+            return math.dist(one.shares[:2], place) + (one.design.stage[0].block != family)
+
+        chosen = min(left, key=distance)
+        left.remove(chosen)
+        trained = full_trainings(task, machine, [chosen])
+        if not trained:
+            break
+        study.tell(trial, trained[0].outcome.log_loss)
+        done += trained
+    return finals_of_best(task, machine, done)
+
+
+ARMS: Final[dict[str, Arm]] = {
+    "ours": lambda task, machine: ours(task, machine, POLICY),
+    "ours without surrogate": lambda task, machine: ours(task, machine, dataclasses.replace(POLICY, surrogate=False)),
+    "random": random_search,
+    "halving": halving,
+    "halving with rules": functools.partial(halving, with_rules=True),
+    "one epoch": one_epoch,
+    "TPE": tpe,
+}
+
+
+def seconds_for(full: int, field: Sequence[Candidate], paces: Mapping[str, float]) -> float:
+    """The least time, on a grid, in which ours plans so long full trainings."""
+    times = (60 * 1.02**step for step in range(1_000))
+    return next(time for time in times if make_plan(time, field, paces, LOAD, POLICY).finals.images >= 0.97 * full)
+
+
+def replay(table: Table, full: int, repeats: int) -> dict[str, Any]:
+    """All arms in one time."""
+    rules = [one for one in table.candidates.values() if one.rule]
+    draws = [one for one in table.candidates.values() if not one.rule]
+    paces = {key: table.pace(key) for key in table.candidates}
+    seconds = seconds_for(full, [*rules, *draws[: POLICY.draws]], paces)
+    found: dict[str, list[dict[str, float]]] = {arm: [] for arm in ARMS}
+    best = max(table.accuracy(key, full) for key in table.candidates)
+    best_rule = max(rules, key=lambda one: table.accuracy(one.key, full))
+    for seed in range(repeats):
+        order = [draws[number] for number in np.random.default_rng(seed).permutation(len(draws))]
+        task = Task(rules, order, best_rule, seconds, full, seed)
+        for arm, search in ARMS.items():
+            machine = TableMachine(table, seed)
+            chosen = judge(search(task, machine), seed=seed).chosen.candidate
+            truth = table.accuracy(chosen.key, machine.images)
+            found[arm].append({"accuracy": truth, "regret": best - table.accuracy(chosen.key, full),
+                               "seconds": machine.now, "images": machine.images})  # fmt: skip
+    lengths = statistics.fmean(row["images"] for row in found["ours"])
+    ours_found = [row["accuracy"] for row in found["ours"]]
+    alike = {one.rule: table.accuracy(one.key, lengths) for one in rules}
+    return {
+        "seconds": seconds,
+        "full": full,
+        "best network": best,
+        "arms": {arm: _summary(rows, ours_found) for arm, rows in found.items()},
+        "rules": {
+            one.rule: {
+                "as long": alike[one.rule],
+                "all the time": table.accuracy(one.key, min(seconds / table.pace(one.key), LONG)),
+                "ours above, as long": _interval([value - alike[one.rule] for value in ours_found]),
+            }
+            for one in rules
+        },
+    }
+
+
+def claims(times: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, bool]]:
+    """What holds of the claims of the experiment, in each time."""
+
+    def among(found: dict[str, Any]) -> dict[str, bool]:
+        rules = [one["ours above, as long"] for one in found["rules"].values()]
+        others = [found["arms"][arm]["ours above"] for arm in ("random", "halving", "halving with rules")]
+        return {
+            "C1: never significantly worse than the best rule": all(one["high"] >= 0 for one in rules),
+            "C2: better than every rule": all(one["mean"] > 0 for one in rules),
+            "C3: better than random and halving": all(one["mean"] > 0 for one in others),
+            "C3, significantly": all(one["low"] > 0 for one in others),
+        }
+
+    return {time: among(found) for time, found in times.items()}
+
+
+def _summary(rows: Sequence[Mapping[str, float]], ours_found: Sequence[float]) -> dict[str, Any]:
+    return {
+        "accuracy": _interval([row["accuracy"] for row in rows]),
+        "regret": _interval([row["regret"] for row in rows]),
+        "ours above": _interval([mine - row["accuracy"] for mine, row in zip(ours_found, rows, strict=True)]),
+        "seconds": statistics.fmean(row["seconds"] for row in rows),
+    }
+
+
+def _interval(values: Sequence[float]) -> dict[str, float]:
+    """Mean over the repeats, with its 95 % interval."""
+    mean, half = statistics.fmean(values), 1.96 * statistics.stdev(values) / math.sqrt(len(values))
+    return {"mean": mean, "low": mean - half, "high": mean + half}
+
+
+def _bits(row: trainings.Row) -> NDArray[np.bool_]:
+    packed = np.frombuffer(base64.b64decode(row["right"]), np.uint8)
+    return np.unpackbits(packed, count=JUDGED).astype(bool)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cell", choices=CELLS)
+    parser.add_argument("--repeats", type=int, default=100)
+    given = parser.parse_args()
+    cell = CELLS[given.cell]
+    rows = trainings.done(table_name(given.cell))
+    table = Table(cell, rows)
+    if not table.seeds:
+        parser.error(f"the table of {given.cell} is not filled: run table.py first")
+    times = {name: replay(table, full, given.repeats) for name, full in FULLS.items()}
+    about = {"repeats": given.repeats, "seeds": len(table.seeds), "networks": len(table.candidates)}
+    done = {"trainings": {"done": len(rows), "planned": len(jobs_of(cell))}}
+    harness.write(result_name(given.cell), {**about, **done, "claims": claims(times), "times": times})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""The networks of the experiment: what every named rule makes of a budget, and networks drawn from the space.
+
+Two data sets and two budgets are its cells. Fashion-MNIST is read from the files of Debian's package
+``dataset-fashion-mnist``; of its images 10,000 are for learning and the 10,000 of its test set for judging, as in
+cifar10-20k.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import gzip
+import struct
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from convsmith.data import Images, Split, open_images, split_images
+from convsmith.scaling import Limits
+from convsmith.search.candidate import Candidate
+from convsmith.search.space import Space, make_field
+
+FASHION = Path("/usr/share/datasets/fashion-mnist")
+DRAWN = 24
+SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A data set and a budget.
+
+    Attributes:
+        data: ``"photographs"`` or ``"fashion"``.
+        macs: Multiply-adds for one image.
+        channels: Of the images.
+        side: Of the images, in pixels.
+    """
+
+    data: str
+    macs: int
+    channels: int
+    side: int
+
+
+CELLS = {
+    f"{data}, {macs // 1_000_000}M": Cell(data, macs, channels, side)
+    for data, channels, side in (("photographs", 3, 32), ("fashion", 1, 28))
+    for macs in (6_000_000, 24_000_000)
+}
+
+
+@functools.cache
+def field_of(cell: Cell) -> dict[str, Candidate]:
+    """The networks of a cell by their keys, rules first."""
+    space = Space(Limits(macs=cell.macs), cell.channels, cell.side, classes=10)
+    return {one.key: one for one in make_field(space, DRAWN, seed=SEED).candidates}
+
+
+def images_of(cell: Cell, folder: Path) -> tuple[Images, Split]:
+    """Images and their split; ``folder`` holds the photographs, and where Fashion-MNIST may be unpacked."""
+    images = open_images(folder if cell.data == "photographs" else _fashion(folder.parent / "fashion-mnist-20k"))
+    return images, split_images(images, seed=SEED)
+
+
+def _fashion(folder: Path) -> Path:
+    """A folder of PNG files of the first 10,000 training images, and of all test images."""
+    if not folder.is_dir():
+        partial = folder.with_suffix(".partial")
+        for part, name in (("train", "train"), ("test", "t10k")):
+            pixels, labels = (_idx(FASHION / f"{name}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1"))
+            for number, (image, label) in enumerate(zip(pixels[:10_000], labels[:10_000], strict=True)):
+                place = partial / part / str(label)
+                place.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(image).save(place / f"{number}.png")
+        partial.rename(folder)
+    return folder
+
+
+def _idx(path: Path) -> NDArray[np.uint8]:
+    """An array of bytes in the format of MNIST: two zeros, the type, the number of axes, their lengths, the values."""
+    raw = gzip.decompress(path.read_bytes())
+    axes = raw[3]
+    shape = struct.unpack(f">{axes}I", raw[4 : 4 + 4 * axes])
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * axes).reshape(shape)

@@ -1,0 +1,113 @@
+"""Trains every network of the experiment at every length and seed, once: the table that all searches are replayed on.
+
+Each is trained on the same 8,500 images by the recipe of ``fit``, with a complete schedule at each length, and judged
+twice: by its loss on the 1,500 select images, and by which of 4,000 test images it gets right. Seconds are those of the
+processor, so what else runs here plays no part. Networks of the rules are also trained three times as long: a rule
+costs no search, so it may spend the time on its recipe.
+
+python benchmarks/fit/table.py cifar10-20k CELL    # goes on where it was stopped; --so-far says how far that is
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import functools
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import numpy as np
+import trainings
+from networks import CELLS, Cell, field_of, images_of
+
+from convsmith.data import Normalisation, Rows
+from convsmith.design import lower
+from convsmith.errors import TrainingError
+from convsmith.interop.torch_module import build
+from convsmith.jobs.settings import read_settings
+from convsmith.training.batches import TrainingSet
+from convsmith.training.budget import Budget
+from convsmith.training.evaluate import logits, recalibrate_batchnorm
+from convsmith.training.initialise import initialise
+from convsmith.training.loop import train
+from convsmith.training.metrics import accuracy, log_loss
+from convsmith.training.setup import Setup
+
+LENGTHS = (2_500, 7_500, 22_500)
+LONG = 67_500
+SEEDS = range(4)
+JUDGED = 4_000
+
+
+def jobs_of(cell: Cell) -> list[trainings.Job]:
+    """What a cell needs, seed after seed, so that what is done at any time is of use."""
+    field = field_of(cell)
+    every = [(f"{key} | {length}", seed) for seed in SEEDS for key in field for length in LENGTHS]
+    return every + [(f"{key} | {LONG}", seed) for seed in SEEDS[:2] for key, one in field.items() if one.rule]
+
+
+def one(cell: Cell, folder: Path, arm: str, seed: int) -> trainings.Row:
+    key, length = arm.split(" | ")
+    design = field_of(cell)[key].design
+    images, split = images_of(cell, folder)
+    pixels, setup = images.at(design.input[1]), Setup(kernels=True, threads=1)
+    normalisation = Normalisation.of(images, split.train)
+    recipe = read_settings(None)(design.input[1], design.input[0])
+    data = TrainingSet(Rows(pixels, split.train), images.labels[split.train], normalisation, len(images.classes))
+    started = time.process_time()
+    module = initialise(build(lower(design)), seed)
+    try:
+        train(module, data, recipe=recipe, budget=Budget(images=int(length)), seed=seed, setup=setup, rollbacks=0)
+    except TrainingError as error:
+        return {"failure": str(error), "seconds": time.process_time() - started}
+    seconds = time.process_time() - started
+    recalibrate_batchnorm(module, data, setup)
+    chosen = np.random.default_rng(0).permutation(split.test)[:JUDGED]
+    select, test = (logits(module, Rows(pixels, rows), normalisation, setup) for rows in (split.select, chosen))
+    right = test.argmax(1) == images.labels[chosen]
+    labels = images.labels[split.select]
+    return {
+        "loss": round(log_loss(select, labels), 6),
+        "select": accuracy(select, labels),
+        "accuracy": float(right.mean()),
+        "right": base64.b64encode(np.packbits(right).tobytes()).decode(),
+        "seconds": round(seconds, 3),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("cell", choices=CELLS)
+    parser.add_argument("--so-far", action="store_true")
+    given = parser.parse_args()
+    cell, name = CELLS[given.cell], table_name(given.cell)
+    jobs = jobs_of(cell)
+    if not given.so_far:
+        with tempfile.TemporaryDirectory() as cache:
+            os.environ["CONVSMITH_CACHE"] = cache
+            images, _ = images_of(cell, given.folder)
+            for side in {one.design.input[1] for one in field_of(cell).values()}:
+                images.at(side)
+            trainings.run(name, jobs, functools.partial(one, cell, given.folder))
+    done = trainings.done(name)
+    sys.stdout.write(f"{len([job for job in jobs if job in done])} of {len(jobs)} trainings of {given.cell}\n")
+
+
+def table_name(cell: str) -> str:
+    """Of the file of a cell's trainings, in ``benchmarks/results``."""
+    return f"{result_name(cell)}_table"
+
+
+def result_name(cell: str) -> str:
+    """Of the file of what the experiment finds in a cell."""
+    return f"fit_{cell.replace(', ', '_')}"
+
+
+if __name__ == "__main__":
+    main()
