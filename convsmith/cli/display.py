@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Final, Protocol
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.text import Text
 
 from convsmith.cli.app import one_line, tell
+from convsmith.cli.fit_view import BoardView
+from convsmith.jobs.fit_board import Board
 from convsmith.jobs.step import Step
 from convsmith.quantities import format_percent, format_seconds
 
@@ -69,12 +72,24 @@ class Lines:
             tell(f"{step.task}: {format_percent(step.fraction, 0)}, {step.detail}{left}")
 
 
+class _WithBoard(Progress):
+    """Bars, and how a search stands above them."""
+
+    board: Board | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The board, where there is one, then the bars."""
+        if self.board is not None:
+            yield BoardView(self.board)
+        yield from super().get_renderables()
+
+
 class Bar:
     """A bar that redraws itself in place, with lines above it."""
 
     def __init__(self) -> None:
         self._left = _TimeLeft()
-        self._progress = Progress(
+        self._progress = _WithBoard(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
@@ -103,6 +118,7 @@ class Bar:
             for task in self._tasks.values():
                 self._progress.update(task, visible=False)
             self._tasks[step.task] = self._progress.add_task(step.task, total=1.0, detail="")
+        self._progress.board = step.board
         detail = f"{step.detail}{self._left.after(step)}"
         self._progress.update(self._tasks[step.task], completed=step.fraction, detail=detail)
 

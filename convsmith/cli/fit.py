@@ -62,6 +62,13 @@ def _command(
         ),
     ] = None,
     recipe: Annotated[Path | None, RecipeFile()] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(help="A finished run or a .safetensors file: its network, fine-tuned, as one more candidate."),
+    ] = None,
+    start_design: Annotated[
+        str | None, typer.Option(help="What the file belongs to: file.toml, zoo:NAME or a run folder.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="The run folder.")] = Path("run"),
     seed: Annotated[int, typer.Option(min=0, help="Decides the split, the drawn networks and every training.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out; repeats no training.")] = False,
@@ -81,6 +88,8 @@ def _command(
             minutes=minutes,
             space=space,
             recipe=recipe,
+            start_from=start_from,
+            start_design=start_design,
             out=out,
             seed=seed,
             resume=resume,

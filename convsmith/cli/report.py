@@ -20,6 +20,9 @@ def _command(
         print_json(found.to_dict())
         return
     print_text(found.report["sentence"])
+    if found.report.get("unfinished"):
+        now = f"{found.process} works on it" if found.process else "no process works on it; --resume goes on with it"
+        print_text(f"This is how the run stands now, and not its result: {now}.")
     print_text(f"The report: {found.folder / 'report.html'}")
 
 

@@ -6,6 +6,7 @@ it to the file format, its checks and the JSON schema.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import operator
 from collections.abc import Callable
@@ -92,3 +93,7 @@ class Design(BaseModel, extra="forbid", frozen=True, strict=True):
     stem: AnyStem
     stage: Annotated[tuple[AnyStage, ...], Field(min_length=1)]
     head: AnyHead
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: its inspection, from a layer above that is looked up when a notebook asks."""
+        return importlib.import_module("convsmith.jobs.notebook").html_of(self)

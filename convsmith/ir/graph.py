@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -142,6 +143,10 @@ class Graph:
         """The same network on inputs of other types."""
         renewed = tuple((name, type) for (name, _), type in zip(self.inputs, types, strict=True))
         return Graph(self.name, renewed, self.nodes, self.outputs)
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: its inspection, from a layer above that is looked up when a notebook asks."""
+        return importlib.import_module("convsmith.jobs.notebook").html_of(self)
 
 
 def infer_node(name: str, op: Op, types: tuple[TensorType, ...]) -> TensorType:

@@ -30,6 +30,7 @@ from convsmith.jobs.scale import scale
 from convsmith.jobs.settings import read_settings
 from convsmith.jobs.step import Show, Tell, ignore, reading
 from convsmith.quantities import format_count
+from convsmith.report.notebook import run_html
 from convsmith.scaling import price
 from convsmith.scaling.axes import factors_between
 from convsmith.scaling.ladder import AXES, Line, budgets, raise_axis
@@ -60,6 +61,10 @@ class Curves:
     def to_dict(self) -> dict[str, Any]:
         """What ``report.json`` holds."""
         return self.report
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it."""
+        return run_html(self.report, self.folder)
 
 
 def curves(
@@ -132,7 +137,7 @@ def curves(
         if line.stop:
             more = "" if line.points or line.axis != "resolution" else "; --resolution 0.5 would begin lower"
             tell(f"{line.axis} has {len(line.points)} of {len(ladder)} budgets: {line.stop}{more}")
-    with EventLog(folder.events) as events:
+    with folder.claimed(), EventLog(folder.events) as events:
         watcher = Watcher(show, started, 60 * minutes)
         lab = Lab(pictures, split, recipe_for, None, events, watcher.watch)
         setup = lab.choose_setup(base)

@@ -159,7 +159,7 @@ def _sentence(
         parts.append(f"whether {format_list(unclear)} still {pay} cannot be told from these intervals")
     text = f"From {format_count(base)} to {format_count(begin['ladder'][-1])} MACs: {'; '.join(parts)}."
     if unfinished:
-        text = f"Still under way. {text}"
+        text = f"Not finished. {text}"
     return text + _ahead(begin, done)
 
 

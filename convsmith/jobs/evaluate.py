@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from convsmith.data import Images, open_images, split_images
 from convsmith.errors import DataError
 from convsmith.jobs.preparation import Preparation
-from convsmith.jobs.run_folder import RunFolder
+from convsmith.jobs.run_folder import RunFolder, TrainedNetwork
 from convsmith.jobs.step import Show, ignore, reading
 from convsmith.training.device import available_device
 from convsmith.training.evaluate import logits
@@ -98,6 +98,53 @@ def evaluate(run: str | Path, images: str | Path, *, show: Show = ignore) -> Eva
         RunError: If the folder is not a finished run.
         DataError: If the images cannot be used or have classes that the network does not know.
     """
+    found = judge_images(run, images, show=show)
+    truth, scores, pictures, network = found.truth, found.scores, found.images, found.network
+    confused = confusion(scores, truth)
+    correct = int(np.trace(confused))
+    return Evaluation(
+        run=Path(run),
+        source=str(images),
+        judged_on=found.judged_on,
+        correct=correct,
+        interval=wilson(correct, len(truth)),
+        log_loss=log_loss(scores, truth),
+        calibration=calibration(scores, truth),
+        classes=network.classes,
+        confusion=confused,
+        rejected=tuple((one.path, one.reason) for one in pictures.rejected),
+        notes=_notes(network.preparation, pictures),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What a network says of each image that it is judged by.
+
+    Attributes:
+        network: The network.
+        images: All images of the source.
+        judged_on: Which of them were judged, in words.
+        chosen: (N,) which, as indices into ``images``.
+        truth: (N,) their classes as the network numbers them.
+        scores: (N, classes) float32 logits.
+    """
+
+    network: TrainedNetwork
+    images: Images
+    judged_on: str
+    chosen: NDArray[np.int64]
+    truth: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+
+def judge_images(run: str | Path, images: str | Path, *, show: Show = ignore) -> Judged:
+    """The answers behind ``evaluate``, image by image; the images are chosen as it chooses them.
+
+    Raises:
+        RunError: If the folder is not a finished run.
+        DataError: If the images cannot be used or have classes that the network does not know.
+    """
     folder = RunFolder(Path(run))
     network = folder.read_network()
     preparation = network.preparation
@@ -106,22 +153,7 @@ def evaluate(run: str | Path, images: str | Path, *, show: Show = ignore) -> Eva
     judged_on, chosen = _chosen(folder, pictures)
     pixels = pictures.rows(chosen, preparation.resolution)
     scores = logits(network.module, pixels, preparation.normalisation, Setup(device=available_device()))
-    truth = labels[chosen]
-    confused = confusion(scores, truth)
-    correct = int(np.trace(confused))
-    return Evaluation(
-        run=folder.path,
-        source=str(images),
-        judged_on=judged_on,
-        correct=correct,
-        interval=wilson(correct, len(truth)),
-        log_loss=log_loss(scores, truth),
-        calibration=calibration(scores, truth),
-        classes=network.classes,
-        confusion=confused,
-        rejected=tuple((one.path, one.reason) for one in pictures.rejected),
-        notes=_notes(preparation, pictures),
-    )
+    return Judged(network, pictures, judged_on, chosen, labels[chosen], scores)
 
 
 def _labels_for(classes: tuple[str, ...], images: Images) -> NDArray[np.int64]:

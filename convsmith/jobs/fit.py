@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from convsmith.data import open_images, split_images
+from convsmith.errors import ModelError
 from convsmith.jobs.finish import finish_run
-from convsmith.jobs.fit_budget import Allowance
+from convsmith.jobs.fit_budget import Allowance, too_short_for
 from convsmith.jobs.fit_entry import Entry
 from convsmith.jobs.fit_progress import Narrator
 from convsmith.jobs.fit_replay import searched_report
 from convsmith.jobs.fit_report import run_report
+from convsmith.jobs.fit_resume import check_same, identity
+from convsmith.jobs.fit_start import read_start
 from convsmith.jobs.lab import Lab
 from convsmith.jobs.past import results_for
 from convsmith.jobs.probe import check_threads
@@ -22,9 +25,12 @@ from convsmith.jobs.report_parts import EVENTS, confusion_report, data_report, q
 from convsmith.jobs.run_folder import RunFolder, TrainedNetwork
 from convsmith.jobs.settings import read_settings
 from convsmith.jobs.step import Show, Tell, ignore, reading
+from convsmith.report.notebook import run_html
+from convsmith.search.candidate import START
 from convsmith.search.plan import Load, policy_for
 from convsmith.search.racing import Race, race
 from convsmith.search.shared import SharedStudy
+from convsmith.search.space import Field
 from convsmith.search.space_file import default_space, read_space
 from convsmith.search.statistics import Judgement, cheapest, fastest, judge
 from convsmith.search.study import Study
@@ -44,6 +50,10 @@ class Fit:
         """What ``report.json`` holds."""
         return self.report
 
+    def _repr_html_(self) -> str:
+        """How a notebook shows it."""
+        return run_html(self.report, self.folder)
+
 
 def fit(
     images: str | Path,
@@ -57,6 +67,8 @@ def fit(
     minutes: float = 30.0,
     space: str | Path | None = None,
     recipe: Recipe | str | Path | None = None,
+    start_from: str | Path | None = None,
+    start_design: str | Path | None = None,
     out: str | Path = "run",
     seed: int = 0,
     resume: bool = False,
@@ -78,6 +90,8 @@ def fit(
         minutes: Time for everything, from reading the images to the report.
         space: A file that says which networks are drawn; see ``search/space.toml``.
         recipe: How all networks are trained, or a file with what is to differ from the default (``docs/recipe.md``).
+        start_from: A finished run or a safetensors file, whose network is fine-tuned as one more candidate.
+        start_design: The design that the file belongs to.
         out: The run folder.
         seed: Decides the split, the drawn networks and every training.
         resume: Go on with the search in ``out``; no finished training is repeated.
@@ -91,54 +105,72 @@ def fit(
     """
     started, seconds = time.monotonic() if started is None else started, 60 * minutes
     check_alone("fit")
+    if start_design is not None and start_from is None:
+        raise ModelError("a start-design needs the weights to start from", remedy="add --start-from FILE")
     allowance = Allowance(macs, params, latency, memory, file_size, check_threads(threads, "fit"))
     recipe_for = read_settings(recipe)
     declared = default_space() if space is None else read_space(space)
     RunFolder.check(out, resume=resume, source=images)
     pictures = open_images(images, progress=reading(show))
     split = split_images(pictures, seed=seed)
-    entry = Entry(allowance, declared, pictures, split, seed=seed, seconds=seconds, tell=tell, show=show)
-    field = entry.field(RunFolder(Path(out)))
-    folder = RunFolder.create(out, resume=resume, source=images)
-    entry.keep(folder, field)
-    tell(f"{len(pictures):,} images of {pictures.side} px in {len(pictures.classes)} classes; budget {allowance}")
     about = {**data_report(pictures, split, str(images)), **run_report(allowance, minutes, seed)}
-    with EventLog(folder.events) as events:
-        narrator = Narrator(events, tell, show, started=started, seconds=seconds)
-        lab = Lab(pictures, split, recipe_for, folder.checkpoints, events, narrator.watch)
-        setup = lab.choose_setup(field.candidates[0].design)
-        cpu = about["machine"]["cpu"]
-        context = {"data": f"{pictures.digest}/{seed}", "recipe": lab.recipe.digest, "machine": cpu}
-        about |= {"recipe": lab.recipe.to_dict(), "setup": setup.to_dict(), "context": context}
-        events.write("fit", schema=EVENTS, field=field.to_dict(), **about)
-        results = results_for(pictures, split, lab.recipe, setup)
-        study = SharedStudy(
-            Study(folder.study, context), results, time.monotonic, fresh=fresh, weights=lab.weights_path, warn=tell
-        )
-        largest = max(field.candidates, key=lambda candidate: candidate.params)
-        deadline = started + seconds - lab.ending(largest, entry.time)
-        result = race(
-            field.candidates,
-            train=lab.train,
-            time_candidate=lab.seconds_per_image,
-            study=study,
-            load=Load(train=len(split.train), select=len(split.select), test=len(split.test)),
-            policy=policy_for(deadline - time.monotonic()),
-            clock=study.clock,
-            deadline=deadline,
-            seed=seed,
-            emit=study.hear(narrator.hear),
-            settle=entry.settle,
-        )
-        judgement = judge(result.finals, cost=cheapest if latency is None else fastest, seed=seed)
-        searched = time.monotonic() - started
-        network = _network(lab, result, judgement)
-        scores, labels = lab.scores(network.module, network.design, split.test), pictures.labels[split.test]
-        confused = confusion_report(scores, labels, pictures.classes)["confusion"]["matrix"]
-        events.write("judged", sync=True, searched=searched, confusion=confused, **quality_report(scores, labels))
-    report = searched_report(read_session(folder.events))
-    tell("exporting and checking the exported file")
-    return Fit(folder.path, finish_run(folder, network, report, lab.sample, started=started, measure=entry.time))
+    start = None if start_from is None else read_start(start_from, start_design, pictures)
+    digest = recipe_for(pictures.side, pictures.channels).digest
+    about["identity"] = identity(about, digest, declared, start.digest if start else "")
+    check_same(RunFolder(Path(out)), about["identity"])
+    entry = Entry(allowance, declared, pictures, split, seed=seed, seconds=seconds, tell=tell, show=show, start=start)
+    field = entry.field(RunFolder(Path(out)))
+    about["start"] = [*start.notes, *_left_out(field)] if start else []
+    folder = RunFolder.create(out, resume=resume, source=images)
+    with folder.claimed():
+        entry.keep(folder, field)
+        tell(f"{len(pictures):,} images of {pictures.side} px in {len(pictures.classes)} classes; budget {allowance}")
+        for note in about["start"]:
+            tell(note)
+        with EventLog(folder.events) as events:
+            narrator = Narrator(events, tell, show, field.candidates, started=started, seconds=seconds)
+            starts = {start.digest: start.weights} if start else {}
+            lab = Lab(pictures, split, recipe_for, folder.checkpoints, events, narrator.watch, starts)
+            setup = lab.choose_setup(field.candidates[0].design)
+            cpu = about["machine"]["cpu"]
+            context = {"data": f"{pictures.digest}/{seed}", "recipe": lab.recipe.digest, "machine": cpu}
+            about |= {"recipe": lab.recipe.to_dict(), "setup": setup.to_dict(), "context": context}
+            events.write("fit", schema=EVENTS, field=field.to_dict(), **about)
+            results = results_for(pictures, split, lab.recipe, setup)
+            study = SharedStudy(
+                Study(folder.study, context), results, time.monotonic, fresh=fresh, weights=lab.weights_path, warn=tell
+            )
+            largest = max(field.candidates, key=lambda candidate: candidate.params)
+            deadline = started + seconds - lab.ending(largest, entry.time)
+            with too_short_for(minutes):
+                result = race(
+                    field.candidates,
+                    train=lab.train,
+                    time_candidate=lab.seconds_per_image,
+                    study=study,
+                    load=Load(train=len(split.train), select=len(split.select), test=len(split.test)),
+                    policy=policy_for(deadline - time.monotonic()),
+                    clock=study.clock,
+                    deadline=deadline,
+                    seed=seed,
+                    emit=study.hear(narrator.hear),
+                    settle=entry.settle,
+                )
+            judgement = judge(result.finals, cost=cheapest if latency is None else fastest, seed=seed)
+            searched = time.monotonic() - started
+            network = _network(lab, result, judgement)
+            scores, labels = lab.scores(network.module, network.design, split.test), pictures.labels[split.test]
+            confused = confusion_report(scores, labels, pictures.classes)["confusion"]["matrix"]
+            events.write("judged", sync=True, searched=searched, confusion=confused, **quality_report(scores, labels))
+        report = searched_report(read_session(folder.events))
+        tell("exporting and checking the exported file")
+        return Fit(folder.path, finish_run(folder, network, report, lab.sample, started=started, measure=entry.time))
+
+
+def _left_out(field: Field) -> list[str]:
+    """Why a network with given weights does not take part, where it does not."""
+    kept = ((name.removeprefix(START), why) for name, why in field.refused.items() if name.startswith(START))
+    return [f"{name} takes no part: {why}" for name, why in kept]
 
 
 def _network(lab: Lab, result: Race, judgement: Judgement) -> TrainedNetwork:

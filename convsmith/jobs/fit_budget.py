@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Final
 
 from convsmith.deploy.calibrate import calibrate
 from convsmith.deploy.calibration import Calibration, CalibrationError, read_calibration, write_calibration
 from convsmith.deploy.latency import runtime
 from convsmith.design import Design
-from convsmith.errors import BudgetError
+from convsmith.errors import BudgetError, TrainingError
 from convsmith.jobs.export_form import ExportForm, Stand
 from convsmith.jobs.step import Show, Step, Tell
 from convsmith.quantities import format_bytes, format_count, format_percent, format_seconds
 from convsmith.scaling import Limits, Measure
 from convsmith.scaling.limits import MEMORY, memory_limit
 from convsmith.search.space import Space, smallest, typical
+from convsmith.search.track import TooShort
 
 LATENCY: Final = "latency"
 FILE: Final = "file size"
@@ -161,6 +163,22 @@ def check_latency(stand: Stand, space: Space, latency: float) -> None:
             where=f"latency, {where}",
             remedy=f"give more than that, such as --latency {format_seconds(1.5 * fastest).replace(' ', '')}",
         )
+
+
+@contextlib.contextmanager
+def too_short_for(minutes: float) -> Generator[None]:
+    """Say in minutes of the whole run what a race lacks.
+
+    Raises:
+        TrainingError: With the least that works, as measured.
+    """
+    try:
+        yield
+    except TooShort as error:
+        least = format_seconds(60 * minutes + error.missing)
+        remedy = f"give at least {least} and --resume: what was measured here is kept"
+        where, received = "minutes", format_seconds(60 * minutes)
+        raise TrainingError(error.rule, received=received, where=where, remedy=remedy) from error
 
 
 @dataclasses.dataclass(frozen=True)

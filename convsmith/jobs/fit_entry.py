@@ -13,11 +13,13 @@ from convsmith.data import Images, Normalisation, Split
 from convsmith.deploy.latency import Latency, measure_together
 from convsmith.jobs.export_form import ExportForm, Stand
 from convsmith.jobs.fit_budget import Allowance, check_latency, corrected, known_speed
+from convsmith.jobs.fit_start import Start, with_start
 from convsmith.jobs.run_folder import RunFolder
 from convsmith.jobs.settle import Settler
 from convsmith.jobs.step import Show, Tell
 from convsmith.scaling import Limits
 from convsmith.search.candidate import Candidate
+from convsmith.search.ready import with_ready_made
 from convsmith.search.space import Field, Space, make_field
 from convsmith.search.space_file import Declaration
 from convsmith.search.study import Study
@@ -44,6 +46,7 @@ class Entry:
         seconds: Time for the whole search.
         tell: Told of what takes long and of replaced networks.
         show: Told of progress.
+        start: A network with weights, as one more of them.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Entry:
         seconds: float,
         tell: Tell,
         show: Show,
+        start: Start | None = None,
     ) -> None:
         self._allowance = allowance
         self._declared = declared
@@ -66,6 +70,7 @@ class Entry:
         self._seconds = seconds
         self._tell = tell
         self._show = show
+        self._start = start
 
     def field(self, folder: RunFolder) -> Field:
         """The networks of the run in ``folder``; drawn now where it has none, for this budget and space.
@@ -78,7 +83,9 @@ class Entry:
         if noted is not None:
             return Field.from_dict(noted)
         few = self._seconds < _SHORT or self._allowance.latency is not None
-        return make_field(self._space, FEW_DRAWS if few else DRAWS, seed=self._seed)
+        field = make_field(self._space, FEW_DRAWS if few else DRAWS, seed=self._seed)
+        field = field if self._seconds < _SHORT else with_ready_made(field, self._space)
+        return field if self._start is None else with_start(field, self._start, self._space.limits)
 
     def keep(self, folder: RunFolder, field: Field) -> None:
         """Note the networks in ``folder``: a resumed run must go on with them, and measured costs change.

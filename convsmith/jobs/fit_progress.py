@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
+from convsmith.jobs.fit_score import Scorer
 from convsmith.jobs.past import told_time
 from convsmith.jobs.step import Show, Step, Tell
 from convsmith.quantities import format_count, format_percent, format_seconds
+from convsmith.search.candidate import Candidate
 from convsmith.training.events import EventLog
 from convsmith.training.progress import Progress
 
@@ -18,22 +21,34 @@ class Narrator:
     Args:
         events: The log of the run.
         tell: Told of what happens, in lines.
-        show: Told how much of the time is spent.
+        show: Told how much of the time is spent, and how the search stands.
+        candidates: All networks there are.
         started: When the job began, on the monotonic clock.
         seconds: Time for everything.
     """
 
-    def __init__(self, events: EventLog, tell: Tell, show: Show, *, started: float, seconds: float) -> None:
+    def __init__(
+        self,
+        events: EventLog,
+        tell: Tell,
+        show: Show,
+        candidates: Sequence[Candidate],
+        *,
+        started: float,
+        seconds: float,
+    ) -> None:
         self._events = events
         self._tell = tell
         self._show = show
         self._started = started
         self._seconds = seconds
+        self._scorer = Scorer(candidates)
         self._origin = ""
 
     def hear(self, event: str, fields: dict[str, Any]) -> None:
         """One event of the race."""
         self._events.write(event, sync=event == "training", **fields)
+        self._scorer.hear(event, fields)
         if event == "plan":
             for number, rung in enumerate(fields["plan"]["rungs"], start=1):
                 self._tell(f"plan: rung {number}, {rung['candidates']} networks, {format_seconds(rung['seconds'])}")
@@ -56,7 +71,8 @@ class Narrator:
         """One step of a training."""
         spent = time.monotonic() - self._started
         detail = f"{self._origin}: {progress.images_per_second:,.0f} images/s, loss {progress.loss:.3f}"
-        self._show(Step("fit", min(spent / self._seconds, 1.0), detail, max(self._seconds - spent, 0.0)))
+        left = max(self._seconds - spent, 0.0)
+        self._show(Step("fit", min(spent / self._seconds, 1.0), detail, left, self._scorer.board))
 
 
 def _outcome(fields: dict[str, Any]) -> str:

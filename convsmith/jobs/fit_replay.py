@@ -36,7 +36,7 @@ def searched_report(session: Session) -> dict[str, Any]:
             "final": sum(one.outcome.seconds for one in searched.finals),
         },
     }
-    report["notes"] = [*report["notes"], *reuse_note(reused)]
+    report["notes"] = [*report["notes"], *begin.get("start", ()), *reuse_note(reused)]
     if judgement is not None:
         report["accuracy"] = accuracy_report(judgement.accuracy, begin["data"]["test"])
     if judged is None:
@@ -70,16 +70,16 @@ def _training(event: Event, known: dict[str, Candidate]) -> Training:
 
 
 def _so_far(searched: Searched, judgement: Judgement | None, verdict: str) -> str:
-    """What can be said of a search that is still under way."""
+    """What can be said of a search that is not finished."""
     if judgement is not None:
-        return f"Still under way, in the finals. So far: {verdict}"
+        return f"Not finished, in the finals. So far: {verdict}"
     done = [one for rung in searched.rungs for one in rung]
     good = [one for one in searched.rungs[-1] if not one.outcome.failed] if searched.rungs else []
     if not good:
-        return f"Still under way: {len(done)} trainings are done."
+        return f"Not finished: {len(done)} trainings are done."
     best = min(good, key=lambda one: one.outcome.log_loss)
     return (
-        f"Still under way: {len(done)} trainings are done, in rung {len(searched.rungs)}. So far "
+        f"Not finished: {len(done)} trainings are done, in rung {len(searched.rungs)}. So far "
         f"{best.candidate.design.name} has the least loss, right on {format_percent(best.outcome.accuracy)} of the "
         f"select images after {format_count(best.outcome.images)} images."
     )

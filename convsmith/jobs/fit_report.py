@@ -10,7 +10,7 @@ from convsmith.deploy.environment import machine, versions
 from convsmith.design import write_design
 from convsmith.jobs.fit_budget import COST_KEYS, Allowance
 from convsmith.jobs.report_parts import SCHEMA
-from convsmith.search.candidate import Candidate, Training
+from convsmith.search.candidate import READY, START, Candidate, Training
 from convsmith.search.space import Field
 from convsmith.search.statistics import Estimate, Finalist, Judgement, compare, spread_by_seed, verdict
 
@@ -44,7 +44,8 @@ def fit_report(race: Searched, judgement: Judgement | None, field: Field) -> dic
             {**_network(one.candidate), "origin": one.candidate.origin, "accuracy": one.accuracy.mean}
             for one in (judgement.ties if judgement else ())
         ],
-        "rules": _rules(race, judgement, field),
+        "rules": _named(race, judgement, field, field.rules, "rule:"),
+        "ready": _named(race, judgement, field, field.ready, READY, START),
         "candidates": _candidates(race, judgement, field),
         "plan": race.plan,
         "notes": [*race.plan["notes"], *_replacements(race, field)],
@@ -97,13 +98,17 @@ def _replacements(race: Searched, field: Field) -> list[str]:
     ]
 
 
-def _rules(race: Searched, judgement: Judgement | None, field: Field) -> dict[str, Any]:
+def _named(
+    race: Searched, judgement: Judgement | None, field: Field, keys: Mapping[str, str], *kinds: str
+) -> dict[str, Any]:
+    """A row for each network that has a name: those of rules, or the ready-made ones."""
     entered = _entered(race)
     finals = _finalists(judgement)
     chosen = _finals_of(race, judgement.chosen.candidate.key) if judgement else []
     by_key = {candidate.key: candidate for candidate in field.candidates}
+    by_seed = spread_by_seed(race.finals)
     rows: dict[str, Any] = {}
-    for name, key in field.rules.items():
+    for name, key in keys.items():
         candidate = entered.get(key, by_key[key])
         last = _last(race, key)
         row = {**_network(candidate), "accuracy": None, "judged_on": "select", "ci95": None}
@@ -112,14 +117,14 @@ def _rules(race: Searched, judgement: Judgement | None, field: Field) -> dict[st
             estimate = finals[candidate.key].accuracy
             row |= {"accuracy": estimate.mean, "judged_on": "test", "ci95": [estimate.low, estimate.high]}
             if judgement and candidate.key != judgement.chosen.candidate.key:
-                other = compare(chosen, _finals_of(race, candidate.key))
+                other = compare(chosen, _finals_of(race, candidate.key), by_seed=by_seed)
                 row["probability_chosen_is_better"] = other.probability
         elif last is not None:
             row |= {"accuracy": last.outcome.accuracy, "failure": last.outcome.failure}
             if judgement:
                 row["probability_chosen_is_better"] = _better_in_the_rungs(race, judgement.chosen.candidate, key)
         rows[name] = row
-    refused = {name.removeprefix("rule:"): why for name, why in field.refused.items() if name.startswith("rule:")}
+    refused = {name.partition(":")[2]: why for name, why in field.refused.items() if name.startswith(kinds)}
     return rows | {name: {"design": None, "accuracy": None, "failure": why} for name, why in refused.items()}
 
 
@@ -145,7 +150,7 @@ def _candidates(race: Searched, judgement: Judgement | None, field: Field) -> li
         candidate = entered.get(drawn.key, drawn)
         done = [t for rung in race.rungs for t in rung if t.candidate.key == drawn.key]
         final = finals.get(candidate.key)
-        if not (done or candidate.rule or drawn.key in race.plan.get("entrants", ())):
+        if not (done or candidate.rule or candidate.ready or drawn.key in race.plan.get("entrants", ())):
             continue  # one of many that were there to be proposed, and were not
         estimate = asdict(final.accuracy) if final else None
         rows.append(

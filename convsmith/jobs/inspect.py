@@ -34,6 +34,7 @@ from convsmith.interop.conventions import matching, totals
 from convsmith.interop.reading import Reading
 from convsmith.ir import Graph
 from convsmith.jobs.models import open_model
+from convsmith.report.notebook import network_html
 
 SCHEMA: Final = "convsmith/inspect/1"
 GEOMETRY: Final = ("kernel_size", "stride", "padding", "dilation", "groups")
@@ -179,6 +180,10 @@ class Inspection:
             "warnings": self.warnings,
             **{name: value for name, value in asked.items() if value is not None},
         }
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it."""
+        return network_html(self.to_dict())
 
     def _layer(self, layer: LayerCost) -> dict[str, Any]:
         op, wasted = self.graph.node(layer.name).op, self.waste.layers.get(layer.name)

@@ -7,9 +7,10 @@ that was judged.
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from convsmith.design import Design, lower
 from convsmith.errors import TrainingError
 from convsmith.files import make_folder
 from convsmith.interop.torch_module import build
-from convsmith.interop.weights import load_weights, read_weights, weights_of, write_weights
+from convsmith.interop.weights import Weights, load_weights, read_weights, weights_of, write_weights
 from convsmith.ir import Graph
 from convsmith.jobs.finish import PARITY_IMAGES, Measure
 from convsmith.jobs.preparation import Preparation
@@ -44,12 +45,14 @@ from convsmith.training.setup import Setup
 _TIMED_STEPS = 4
 _LOOKED_AT = 64  # images
 _RESOLUTIONS_KEPT = 3
+_GENTLY = 0.1  # of the learning rate from scratch, which would undo what given weights know
 
 
 class Lab:
     """Trains candidates; every one sees the same images in the same order for the same seed.
 
-    Without a folder for ``weights`` none are kept.
+    Without a folder for ``weights`` none are kept. ``starts`` holds the weights that candidates start from, by
+    ``Candidate.start``.
     """
 
     def __init__(
@@ -60,12 +63,14 @@ class Lab:
         weights: Path | None,
         events: EventLog,
         watch: Callable[[Progress], None],
+        starts: Mapping[str, Weights] | None = None,
     ) -> None:
         self._images = images
         self._split = split
         self._weights = weights
         self._events = events
         self._watch = watch
+        self._starts = starts or {}
         self._resampled: dict[int, Pixels] = {}
         self._both = np.sort(np.concatenate([split.train, split.select]))
         self._normalisation = Normalisation.of(images, split.train)
@@ -109,11 +114,15 @@ class Lab:
         learn, judge = (self._both, self._split.test) if work.final else (self._split.train, self._split.select)
         data = self._training_set(design, learn)
         module = initialise(build(lower(design)), work.seed)
+        recipe = self._recipe(design)
+        if work.candidate.start:
+            load_weights(module, {**weights_of(module), **self._starts[work.candidate.start]})
+            recipe = dataclasses.replace(recipe, learning_rate=_GENTLY * recipe.learning_rate, whiten=False)
         try:
             done = train(
                 module,
                 data,
-                recipe=self._recipe(design),
+                recipe=recipe,
                 budget=Budget(images=work.images),
                 seed=work.seed,
                 setup=self.setup,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,9 @@ from convsmith.files import make_folder, write_text, writing
 from convsmith.interop.torch_module import build
 from convsmith.interop.weights import load_weights, read_metadata, read_weights, weights_of, write_weights
 from convsmith.ir import Graph
+from convsmith.jobs.claim import claimed, holder
 from convsmith.jobs.preparation import Preparation
-
-_MARKS = ("events.ndjson", "design.toml", "report.json", "study.journal")
+from convsmith.jobs.run_marks import LOCK, MARKS
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,16 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def lock(self) -> Path:
+        """What a process holds while it works on the run."""
+        return self.path / LOCK
+
+    @property
+    def holder(self) -> str:
+        """The process that works on the run now, or nothing."""
+        return holder(self.lock)
+
+    @property
     def onnx(self) -> Path:
         """The exported network."""
         return self.path / "model.onnx"
@@ -94,7 +106,7 @@ class RunFolder:
 
         Raises:
             RunError: If it cannot be read; if it holds a run and ``resume`` was not asked for; if it holds
-                anything that is not a run; or if it lies within the images.
+                anything that is not a run; if another process works on it; or if it lies within the images.
         """
         folder = Path(path)
         if source is not None and os.path.isdir(source) and folder.resolve().is_relative_to(Path(source).resolve()):
@@ -102,13 +114,34 @@ class RunFolder:
             raise RunError(rule, where=str(folder), remedy="choose another --out")
         with writing(folder):
             content = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
-        is_run = any(name in _MARKS for name in content)
+        if LOCK in content:
+            content.remove(LOCK)
+            RunFolder(folder)._check_free()
+        is_run = any(name in MARKS for name in content)
         if is_run and not resume:
             remedy = "go on with it by --resume, or choose another --out"
             raise RunError("the folder holds a run already", where=str(folder), remedy=remedy)
         if content and not is_run:
             rule, remedy = "a new run needs an empty folder", "choose another --out"
             raise RunError(rule, where=str(folder), received=content[0], remedy=remedy)
+
+    @contextlib.contextmanager
+    def claimed(self) -> Generator[None]:
+        """Keep other processes from working on the run, to the end of the block or of this process, however it ends.
+
+        Raises:
+            RunError: If another process works on it.
+        """
+        with claimed(self.lock) as mine:
+            if not mine:
+                self._check_free()
+            yield
+
+    def _check_free(self) -> None:
+        process = self.holder
+        if process:
+            rule, remedy = "another process works on this run", "wait until it is done, or choose another --out"
+            raise RunError(rule, received=process, where=str(self.path), remedy=remedy)
 
     def write_network(self, network: TrainedNetwork) -> None:
         """Write ``design.toml`` and ``model.safetensors``.
@@ -153,7 +186,7 @@ class RunFolder:
         if not os.path.isdir(self.path):  # unlike Path.is_dir, says no to a name that is too long
             rule, remedy = "no such run folder", "give the --out folder of a train or fit"
             raise RunError(rule, where=str(self.path), remedy=remedy)
-        if not any((self.path / name).exists() for name in _MARKS):
+        if not any((self.path / name).exists() for name in MARKS):
             rule, remedy = "the folder is not a run", "give the --out folder of a train or fit"
             raise RunError(rule, where=str(self.path), remedy=remedy)
         for path in (self.weights, self.design):

@@ -89,7 +89,8 @@ class Settler:
         return narrowest(with_total_depth(design, len(design.stage)))
 
     def _replaced(self, candidate: Candidate, design: Design, before: float, seconds: float) -> Candidate:
-        smaller = make_candidate(design, candidate.origin, candidate.shares, self._limits)
+        origin = "draw:narrowed" if candidate.start else candidate.origin  # weights do not fit another width
+        smaller = make_candidate(design, origin, candidate.shares, self._limits)
         self._tell(
             f"  {candidate.design.name} takes {format_seconds(before)} of {format_seconds(self._latency.limit)}; "
             f"in its place {smaller.design.name}, {format_seconds(seconds)}"

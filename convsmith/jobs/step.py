@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from convsmith.jobs.fit_board import Board
 from convsmith.quantities import format_percent
 from convsmith.training.progress import Progress
 
@@ -18,12 +19,14 @@ class Step:
         fraction: The share that is done, 0 to 1.
         detail: Its figures, for people.
         seconds_left: An estimate, where the job has a better one than the pace so far.
+        board: How a search stands, where this is one.
     """
 
     task: str
     fraction: float
     detail: str
     seconds_left: float | None = None
+    board: Board | None = None
 
 
 Tell = Callable[[str], None]

@@ -24,6 +24,7 @@ from convsmith.jobs.run_folder import RunFolder, TrainedNetwork
 from convsmith.jobs.settings import rate_of, rate_test, read_settings, setup_for, setup_of
 from convsmith.jobs.step import Show, Tell, ignore, reading, training
 from convsmith.jobs.train_report import begin_report, judged_report, trained_report
+from convsmith.report.notebook import run_html
 from convsmith.search.candidate import design_key
 from convsmith.training.batches import TrainingSet
 from convsmith.training.budget import Budget, Outside
@@ -47,6 +48,10 @@ class TrainRun:
     def to_dict(self) -> dict[str, Any]:
         """What ``report.json`` holds."""
         return self.report
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it."""
+        return run_html(self.report, self.folder)
 
 
 def train(
@@ -96,7 +101,7 @@ def train(
         raise TrainingError("the seed must not be negative", received=seed)
     graph = lower(design)
     recipe_for = read_settings(recipe)
-    with joined() as group:
+    with joined() as group, contextlib.ExitStack() as held:
         if group.is_first:
             RunFolder.check(out, resume=resume, source=images)
         else:
@@ -131,6 +136,7 @@ def train(
             check_time(outside, 60 * minutes)
         if group.is_first:
             folder = RunFolder.create(out, resume=resume, source=images)
+            held.enter_context(folder.claimed())
             _keep_design(folder, design)
         with EventLog(folder.events) if group.is_first else contextlib.nullcontext() as events:
             if events is not None:

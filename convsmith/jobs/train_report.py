@@ -104,13 +104,13 @@ def _sentence(design: Design, accuracy: Mapping[str, Any]) -> str:
 
 
 def _so_far(design: Design, told: Sequence[Event]) -> str:
-    """What can be said of a training that is still under way."""
+    """What can be said of a training that is not finished."""
     point = next((event for event in reversed(told) if event["event"] == "point"), None)
     if point is None:
-        return f"The training of {design.name} is still under way."
+        return f"The training of {design.name} is not finished."
     judged = "" if point["accuracy"] is None else f", right on {format_percent(point['accuracy'])} of the select images"
     return (
-        f"The training of {design.name} is still under way: {format_percent(point['fraction'], 0)} done, "
+        f"The training of {design.name} is not finished: {format_percent(point['fraction'], 0)} done, "
         f"loss {point['loss']:.3f}{judged}."
     )
 

@@ -15,7 +15,18 @@ import numpy as np
 from convsmith.quantities import format_count, format_percent
 from convsmith.report.markup import shorten, visible
 from convsmith.report.ternary import Label, Point, bounds, grid, outline, place, place_labels
-from convsmith.report.view import Confusion, Report, design_name, early_accuracy, names, reached, rungs, summary, title
+from convsmith.report.view import (
+    Confusion,
+    Report,
+    design_name,
+    early_accuracy,
+    named,
+    names,
+    reached,
+    rungs,
+    summary,
+    title,
+)
 
 Figure = dict[str, Any]
 
@@ -28,7 +39,7 @@ def map_figure(report: Report) -> Figure:
     """The map of shares: every network, the rules by name, and a ring around the chosen one."""
     shown = [one for one in report["candidates"] if one.get("shares")]
     points = [place(one["shares"]) for one in shown]
-    rules = [(place(row["shares"]), title(rule)) for rule, row in report["rules"].items() if row.get("shares")]
+    rules = [(place(row["shares"]), title(rule)) for rule, row in named(report).items() if row.get("shares")]
     chosen = place(report["chosen"]["shares"])
     labels = place_labels([(chosen, "chosen"), *rules], points)
     (left, right), (bottom, top) = bounds([*points, chosen], labels)

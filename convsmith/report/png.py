@@ -21,7 +21,7 @@ from convsmith.files import write_atomically
 from convsmith.quantities import format_count, format_percent
 from convsmith.report.markup import shorten
 from convsmith.report.ternary import Label, bounds, grid, outline, place, place_labels
-from convsmith.report.view import Confusion, Report, Standing, confusion, early_accuracy, standings, title
+from convsmith.report.view import Confusion, Report, Standing, confusion, early_accuracy, named, standings, title
 
 INK: Final = "#1b1f24"
 SOFT: Final = "#5a636e"
@@ -98,7 +98,7 @@ def _draw_map(axes: Axes, report: Report) -> None:
             zorder=3,
         )
     axes.plot(*chosen, "o", ms=25, mfc="none", mec=CHOSEN, mew=3, zorder=4)
-    rules = [(place(row["shares"]), title(rule)) for rule, row in report["rules"].items() if row.get("shares")]
+    rules = [(place(row["shares"]), title(rule)) for rule, row in named(report).items() if row.get("shares")]
     labels = place_labels([(chosen, "chosen"), *rules], points)
     _name_points(axes, labels)
     (left, right), (bottom, top) = bounds([*points, chosen], labels)

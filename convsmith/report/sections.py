@@ -117,7 +117,7 @@ def standings_table(report: Report) -> Markup:
         )
         for row in rows
     )
-    return table("Finalists and named rules at the same budget", header, cells)
+    return table("Finalists, named rules and ready-made networks at the same budget", header, cells)
 
 
 def candidates_table(report: Report) -> Markup:

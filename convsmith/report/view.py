@@ -70,10 +70,15 @@ def title(rule: str) -> str:
     return rule.replace("_", " ")
 
 
+def named(report: Report) -> dict[str, Any]:
+    """The rows of all networks that have a name: those that rules make, and the ready-made ones."""
+    return {**report["rules"], **report.get("ready", {})}
+
+
 def names(report: Report) -> dict[str, str]:
     """What to call each network, by key: the rules that make it, else the design's name, else where it came from."""
     found: dict[str, list[str]] = {}
-    for rule, row in report["rules"].items():
+    for rule, row in named(report).items():
         if row.get("key"):
             found.setdefault(row["key"], []).append(title(rule))
     called = {key: ", ".join(rules) for key, rules in found.items()}
@@ -106,7 +111,7 @@ def standings(report: Report) -> list[Standing]:
     """Finalists and rules: those judged on the test images first, best first, then the others, failures last."""
     called, tied = names(report), {one["key"] for one in report["ties"]}
     rows: dict[str, dict[str, Any]] = {}
-    for rule, row in report["rules"].items():
+    for rule, row in named(report).items():
         rows.setdefault(row.get("key") or f"{_RULE}{rule}", dict(row))
     for one in report["candidates"]:
         if one["final"]:

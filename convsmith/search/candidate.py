@@ -17,6 +17,10 @@ from convsmith.design import Design, parse_design, write_design
 Stratum = Literal["depth", "width", "resolution"]
 STRATA: Final[tuple[Stratum, ...]] = ("depth", "width", "resolution")
 _RULE: Final = "rule:"
+READY: Final = "zoo:"
+"""What the origin of a published network begins with."""
+START: Final = "start:"
+"""What the origin of a network with given weights begins with."""
 
 
 def design_key(design: Design) -> str:
@@ -32,13 +36,14 @@ class Candidate:
     Attributes:
         key: Identity of the network, from ``design_key``.
         design: The network.
-        origin: Where it comes from: ``"rule:efficientnet"`` or ``"draw:17"``.
+        origin: Where it comes from: ``"rule:efficientnet"``, ``"zoo:resnet18"`` or ``"draw:17"``.
         shares: Shares of depth, width and resolution in the logarithm of the budget; they sum to 1.
         macs: Multiply-accumulates for one image.
         params: Learnable parameters.
         costs: What else the budget limits, by name: bytes, or seconds as predicted.
         replaces: Key of the network in whose place this one goes to the finals, or nothing.
         seconds: Time for one image, where it was measured.
+        start: Identity of the weights that its trainings start from; nothing where these are drawn.
     """
 
     key: str
@@ -50,6 +55,7 @@ class Candidate:
     costs: Mapping[str, float] = dataclasses.field(default_factory=dict[str, float], hash=False)
     replaces: str = ""
     seconds: float | None = None
+    start: str = ""
 
     def __post_init__(self) -> None:
         assert abs(sum(self.shares) - 1) < 1e-6, self.shares
@@ -64,6 +70,12 @@ class Candidate:
         """The published rule that makes this network, or nothing for a drawn one."""
         return self.origin.removeprefix(_RULE) if self.origin.startswith(_RULE) else ""
 
+    @property
+    def ready(self) -> str:
+        """The published network that this is, fitted to the budget, or the one given with weights; or nothing."""
+        kind, _, name = self.origin.partition(":")
+        return name if f"{kind}:" in (READY, START) else ""
+
     def to_dict(self) -> dict[str, Any]:
         """JSON values; the design as TOML text."""
         return {
@@ -76,6 +88,7 @@ class Candidate:
             "costs": dict(self.costs),
             "replaces": self.replaces,
             "seconds": self.seconds,
+            "start": self.start,
         }
 
     @classmethod

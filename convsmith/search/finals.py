@@ -1,4 +1,4 @@
-"""The finals of a race: the first in the standing and the best rule, with fresh seeds, on the locked test images."""
+"""The finals of a race, with fresh seeds, on the locked test images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from convsmith.search.track import Track
 def run_finals(
     track: Track, standing: Sequence[Candidate], full: int, seed: int
 ) -> tuple[list[Training], dict[str, Candidate]]:
-    """Finals of the first in the standing and the best rule; of the next ones only if all of these fail.
+    """Finals of the first in the standing, the best rule and given weights; of the next ones only if all of these fail.
 
     Returns the trainings, and who entered by the keys of the standing.
     """
@@ -37,6 +37,7 @@ def run_finals(
 def _finalists(track: Track, standing: Sequence[Candidate], full: int) -> dict[str, Any]:
     """Keys, images and seeds of the finals: one more finalist where that costs neither a seed nor length."""
     rule = [candidate for candidate in standing if candidate.rule][:1]
+    rule += [candidate for candidate in standing if candidate.start]
 
     def plan(best: int) -> tuple[list[Candidate], FinalsPlan]:
         field = list({candidate.key: candidate for candidate in (*standing[:best], *rule)}.values())

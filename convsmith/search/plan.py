@@ -65,6 +65,7 @@ class Policy:
         proposed: Share of their places in the first rung that is given away when the others have been trained.
         revived: Share of the places in each later rung that is given away so.
         surrogate: Whether rungs are ranked, and places given away, by what all trainings together say.
+        hopeless: Share of the shortest training below which a search is not begun.
     """
 
     reserve: float = 0.35
@@ -81,6 +82,7 @@ class Policy:
     proposed: float = 1 / 2
     revived: float = 1 / 3
     surrogate: bool = True
+    hopeless: float = 0.0
 
     def shortest(self, load: Load) -> int:
         """Least images of a training that says anything."""
@@ -95,13 +97,19 @@ class Policy:
         return max(self.max_epochs * load.train, self.max_images)
 
 
+_HOPELESS: Final = 0.2
+"""Share of the shortest training. Between this and all of it a search goes on and says that it tells little: a machine
+may be busy only now."""
+
+
 def policy_for(seconds: float) -> Policy:
     """The policy for a time.
 
     Under five minutes two rungs do, because setting up trainings would eat a third; from two hours on there is time for
     a wider field.
     """
-    return Policy(rungs=2) if seconds < 300 else Policy(draws=32 if seconds >= 7200 else 16)
+    policy = Policy(rungs=2) if seconds < 300 else Policy(draws=32 if seconds >= 7200 else 16)
+    return dataclasses.replace(policy, hopeless=_HOPELESS)
 
 
 FEW: Final = 16
@@ -176,6 +184,11 @@ class Plan:
         """Predicted seconds in all."""
         return sum(rung.seconds for rung in self.rungs) + self.finals.seconds
 
+    @property
+    def shortest(self) -> int:
+        """Images of the shortest training."""
+        return self.rungs[0].images if self.rungs else self.finals.images
+
     def lines(self) -> tuple[str, ...]:
         """For people: one line per rung, one for the finals, then the notes."""
         rungs = (
@@ -201,7 +214,8 @@ def make_plan(
     """Divide ``available`` seconds over as many rungs and candidates as can be trained long enough to tell.
 
     What gives first when time is short are drawn networks beyond the sixteenth, then the third rung, then drawn
-    networks from the last one on, then the second rung, then seeds of the finals; the named rules always stay.
+    networks from the last one on, then the second rung, then seeds of the finals; the named rules and given weights
+    always stay.
 
     Args:
         available: Seconds.
@@ -210,8 +224,8 @@ def make_plan(
         load: What a training goes through.
         policy: The constants.
     """
-    rules = [c for c in candidates if c.rule]
-    draws = [c for c in candidates if not c.rule]
+    rules = [c for c in candidates if c.rule or c.start]
+    draws = [c for c in candidates if not (c.rule or c.start)]
     fewest = max(min(policy.finalists + 1 - len(rules), len(draws)), 0)
     reserve = policy.reserve * available
 
@@ -228,7 +242,27 @@ def make_plan(
     options += [(min(2, policy.rungs), drawn, policy.min_seeds) for drawn in range(few, fewest - 1, -1)]
     options += [(1, fewest, policy.min_seeds), (1, fewest, 1)]
     plans = [solve(*option) for option in options]
-    return next((plan for plan in plans if _first(plan) >= policy.shortest(load)), plans[-1])
+    return next((plan for plan in plans if plan.shortest >= policy.shortest(load)), plans[-1])
+
+
+def is_hopeless(plan: Plan, load: Load, policy: Policy) -> bool:
+    """Whether a plan's trainings are so short that they would only draw lots."""
+    return plan.shortest < policy.hopeless * policy.shortest(load)
+
+
+def least_time(candidates: Sequence[Candidate], paces: Mapping[str, float], load: Load, policy: Policy) -> float:
+    """Least seconds, to one in a hundred, for which ``make_plan`` trains long enough to tell."""
+
+    def enough(seconds: float) -> bool:
+        return make_plan(seconds, candidates, paces, load, policy).shortest >= policy.shortest(load)
+
+    low, high = 0.0, 1.0
+    while not enough(high):
+        low, high = high, 2 * high
+    while high - low > 0.01 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def divide(
@@ -312,16 +346,12 @@ def _whole(images: float) -> int:
     return max(math.floor(images), 32)
 
 
-def _first(plan: Plan) -> int:
-    return plan.rungs[0].images if plan.rungs else plan.finals.images
-
-
 def _notes(plan: Plan, policy: Policy, load: Load, *, dropped: int, rungs: int) -> tuple[str, ...]:
-    short = _first(plan) < policy.shortest(load)
+    short = plan.shortest < policy.shortest(load)
     notes = (
         (dropped > 0, f"time is short: {dropped} drawn networks are left out"),
         (0 < rungs < policy.rungs, f"time is short: {rungs} of {policy.rungs} rungs"),
         (plan.finals.seeds < policy.min_seeds, f"time is short: {plan.finals.seeds} seed in the finals"),
-        (short, f"time is too short: trainings see {_first(plan)} images, under {policy.shortest(load)} say little"),
+        (short, f"time is too short: trainings see {plan.shortest} images, under {policy.shortest(load)} say little"),
     )
     return tuple(text for holds, text in notes if holds)

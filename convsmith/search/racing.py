@@ -72,8 +72,9 @@ def race(
     """Find the finalists among ``candidates`` and train them for the record, by ``deadline``.
 
     Args:
-        candidates: In order of importance; of networks with the same key the first one counts. The rules and the first
-            ``policy.draws`` others are planned for; the rest are there to be proposed by the surrogate.
+        candidates: In order of importance; of networks with the same key the first one counts. The rules, the
+            ready-made and the first ``policy.draws`` others are planned for; the rest are there to be proposed by the
+            surrogate.
         train: Does one training. It reports a failure in the outcome; what it raises ends the race, study intact.
         time_candidate: Measures seconds per training image. A network of which it raises ``TrainingError`` is left out.
         study: Where finished trainings are found and recorded. What is found costs the seconds it once took, so a

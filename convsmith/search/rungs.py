@@ -23,12 +23,13 @@ from convsmith.search.track import Track
 def promote(
     results: Sequence[Training], count: int, expected: Mapping[str, float] = MappingProxyType({})
 ) -> tuple[Candidate, ...]:
-    """Who goes on after a rung, best first: the ``count`` with the least loss, and three kinds besides.
+    """Who goes on after a rung, best first: the ``count`` with the least loss, and four kinds besides.
 
     - those tied with the last of them, at most a quarter of ``count`` more: within one standard error of its mean
       loss, taking the losses of single images to be spread as widely as they are large (exponentially distributed);
     - the best of each stratum (most budget in depth, in width, in resolution);
-    - the best of the named rules.
+    - the best of the named rules;
+    - those with given weights, whose short trainings cannot be compared with others from scratch.
 
     Failed trainings are never promoted.
     """
@@ -40,6 +41,7 @@ def promote(
     tied = [one for one in ranked[count:] if _loss(one, expected) <= limit][: tolerated(count)]
     best = [next((one for one in ranked if one.candidate.stratum == stratum), None) for stratum in STRATA]
     best.append(next((one for one in ranked if one.candidate.rule), None))
+    best += [one for one in ranked if one.candidate.start]
     going = {one.candidate.key for one in (*ranked[:count], *tied, *best) if one is not None}
     return tuple(one.candidate for one in ranked if one.candidate.key in going)
 
@@ -123,9 +125,9 @@ def _proposed(
     seed: int,
 ) -> list[Candidate]:
     """Networks that were not trained in the last of the rungs and may be the best of all."""
-    done = list(itertools.chain(*rungs))
+    done = _from_scratch(rungs)
     out = {one.candidate.key for one in (*rungs[-1], *(one for one in done if one.outcome.failed))}
-    pool = {one.key: one for one in known if one.key not in out and one.key not in track.dropped}
+    pool = {one.key: one for one in known if one.key not in out and one.key not in track.dropped and not one.start}
 
     def choose() -> list[str]:
         if not _tells(done):
@@ -140,11 +142,16 @@ def _proposed(
 
 def _expected(track: Track, rungs: Sequence[Sequence[Training]], full: int) -> Mapping[str, float]:
     """The loss to be expected of each trained network after a full training; nothing where too little is known."""
-    done = list(itertools.chain(*rungs))
+    done = _from_scratch(rungs)
     if not track.policy.surrogate or not _tells(done):
         return {}
     good = {one.candidate.key: one.candidate for one in done if not one.outcome.failed}
     return Surrogate(done, full).expected(list(good.values()))
+
+
+def _from_scratch(rungs: Sequence[Sequence[Training]]) -> list[Training]:
+    """The trainings that say something of others: not those of given weights."""
+    return [one for one in itertools.chain(*rungs) if not one.candidate.start]
 
 
 def _tells(done: Sequence[Training]) -> bool:

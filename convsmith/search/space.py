@@ -144,15 +144,17 @@ class Field:
 
     Attributes:
         base: What the rules scale and the shares are counted from.
-        candidates: Rules first, then drawn networks.
+        candidates: Rules first, then ready-made networks, then drawn ones.
         rules: Key of the network that each rule makes; two rules may make the same one.
-        refused: Rules and draws that cannot meet the budget, with the reason.
+        refused: Rules, ready-made and drawn networks that cannot meet the budget, with the reason.
+        ready: Key of each ready-made network; a rule may make the same one.
     """
 
     base: Design
     candidates: tuple[Candidate, ...]
     rules: dict[str, str]
     refused: dict[str, str]
+    ready: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; the base as TOML text."""
@@ -163,7 +165,8 @@ class Field:
     def from_dict(cls, values: dict[str, Any]) -> Field:
         """The inverse of ``to_dict``."""
         candidates = tuple(Candidate.from_dict(one) for one in values["candidates"])
-        return cls(parse_design(values["base"], where="base"), candidates, values["rules"], values["refused"])
+        base, ready = parse_design(values["base"], where="base"), values.get("ready", {})
+        return cls(base, candidates, values["rules"], values["refused"], ready)
 
 
 def make_field(space: Space, draws: int, *, seed: int) -> Field:

@@ -1,8 +1,9 @@
 """What the finals say: accuracies with intervals, paired differences, the networks that tie, and the one to take.
 
 Two sources of chance are resampled together, the seed and the choice of test images (Bouthillier et al. 2021, arXiv
-2103.03098). All comparisons are paired on the same images and, where both succeeded, the same seeds. Chance is drawn
-from a given seed, so a report can be recomputed to the last digit.
+2103.03098). How far seeds lie apart is taken from all finalists together, since the few of each would not tell
+(`benchmarks/intervals.py`). All comparisons are paired on the same images and, where both succeeded, the same seeds.
+Chance is drawn from a given seed, so a report can be recomputed to the last digit.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from scipy.stats import kendalltau
 
 from convsmith.quantities import format_list, format_percent
 from convsmith.search.candidate import Candidate, Outcome, Training
-from convsmith.search.resampling import RESAMPLES, Table, between_seeds, optimism, resampled_means
+from convsmith.search.resampling import Spread, Table, optimism, resampled_means
 
 _Z: Final = 1.959963984540054
 CHEAP: Final = 1.03
@@ -127,16 +128,21 @@ def right(outcome: Outcome) -> NDArray[np.bool_]:
     return np.unpackbits(np.frombuffer(outcome.correct, np.uint8), count=outcome.total).astype(bool)
 
 
-def estimate(table: Table, *, seed: int = 0) -> Estimate:
+def estimate(table: Table, *, seed: int = 0, by_seed: Spread | None = None) -> Estimate:
     """Mean accuracy of a (seeds, images) table of zeros and ones, with its 95 % interval.
 
     The variance comes from resampling seeds and images. The interval is Wilson's (JASA 1927, 22:209) for as many
     independent images as that variance is worth, because percentiles are too narrow where hardly an image is wrong,
     and nothing at all where none is.
+
+    Args:
+        table: 1 where an image was right.
+        seed: Of the resampling.
+        by_seed: How accuracies differ from seed to seed, where others know more of it than these few seeds.
     """
     seeds, images = table.shape
     mean = float(table.mean())
-    variance = float(np.var(resampled_means(table, seed)))
+    variance = float(np.var(resampled_means(table, seed, by_seed)))
     worth = mean * (1 - mean) / variance if variance > 0 else images
     worth = min(max(worth, 1.0), float(seeds * images))
     scale = 1 + _Z**2 / worth
@@ -145,7 +151,9 @@ def estimate(table: Table, *, seed: int = 0) -> Estimate:
     return Estimate(mean, max((centre - half) / scale, 0.0), min((centre + half) / scale, 1.0), seeds)
 
 
-def compare(a: Sequence[Training], b: Sequence[Training], *, seed: int = 0, by_seed: float = 0.0) -> Comparison:
+def compare(
+    a: Sequence[Training], b: Sequence[Training], *, seed: int = 0, by_seed: Spread | None = None
+) -> Comparison:
     """Accuracy of A less that of B from trainings judged on the same images, paired by seed and image.
 
     Without a common seed the mean of each over its own seeds is paired by image alone.
@@ -154,30 +162,25 @@ def compare(a: Sequence[Training], b: Sequence[Training], *, seed: int = 0, by_s
         a: Trainings of A.
         b: Trainings of B.
         seed: Of the resampling.
-        by_seed: Standard deviation of an accuracy from seed to seed, for where one seed cannot show it.
+        by_seed: How accuracies differ from seed to seed, where others know more of it than these few seeds; both are
+            then taken to differ so, each for itself.
     """
     ours, theirs = _tables(a), _tables(b)
     common = sorted(ours.keys() & theirs.keys())
+    share = 2 / len(common) if common else 1 / len(ours) + 1 / len(theirs)
     if common:
         table = np.stack([ours[number] - theirs[number] for number in common])
     else:
         table = np.mean([*ours.values()], axis=0, keepdims=True) - np.mean([*theirs.values()], axis=0, keepdims=True)
-    means = resampled_means(table, seed)
-    if len(table) == 1 and by_seed:
-        means += math.sqrt(2) * by_seed * np.random.default_rng([seed, 1]).standard_normal(RESAMPLES)
+    means = resampled_means(table, seed, by_seed and by_seed.times(share * len(table)))
     low, high = (float(value) for value in np.percentile(means, (2.5, 97.5)))
     probability = float(np.mean(means > 1e-12) + np.mean(np.abs(means) <= 1e-12) / 2)
     return Comparison(float(table.mean()), low, high, probability)
 
 
-def spread_by_seed(finals: Sequence[Training]) -> float:
-    """Standard deviation of an accuracy from seed to seed, beyond what the images explain, pooled over the networks."""
-    tables = [_stacked(group) for group in _grouped(finals).values()]
-    parts = [(len(table) - 1, *between_seeds(table)) for table in tables if len(table) > 1]
-    freedom = sum(degrees for degrees, _, _ in parts)
-    if not freedom:
-        return 0.0
-    return math.sqrt(max(sum(degrees * (all_ - images) for degrees, all_, images in parts) / freedom, 0.0))
+def spread_by_seed(finals: Sequence[Training]) -> Spread:
+    """How accuracies differ from seed to seed, pooled over the networks of the finals."""
+    return Spread.of([_stacked(group) for group in _grouped(finals).values()])
 
 
 def judge(
@@ -197,24 +200,25 @@ def judge(
     """
     groups = _grouped(finals)
     assert groups
-    estimates = {key: estimate(_stacked(group), seed=seed) for key, group in groups.items()}
+    spread = spread_by_seed(finals)
+    estimates = {key: estimate(_stacked(group), seed=seed, by_seed=spread) for key, group in groups.items()}
     order = sorted(groups, key=lambda key: (-estimates[key].mean, *cost(groups[key][0].candidate), key))
     best = order[0]
     margin = float(_margin(estimates[best].mean))
     finalists = [Finalist(groups[best][0].candidate, estimates[best], None, close=True, tied=True)]
     for key in order[1:]:
-        behind = compare(groups[best], groups[key], seed=seed)
+        behind = compare(groups[best], groups[key], seed=seed, by_seed=spread)
         close = estimates[best].mean - estimates[key].mean <= margin + 1e-12
         tied = close or behind.low <= 0
         finalists.append(Finalist(groups[key][0].candidate, estimates[key], behind, close, tied))
     costs = np.array([cost(one.candidate)[0] for one in finalists])
     chosen = finalists[int(_choose(np.array([[one.accuracy.mean for one in finalists]]), costs)[0])]
     tables = [_stacked(groups[one.candidate.key]) for one in finalists]
-    accuracy = _moved(chosen.accuracy, -optimism(tables, functools.partial(_choose, costs=costs), seed))
+    accuracy = _moved(chosen.accuracy, -optimism(tables, functools.partial(_choose, costs=costs), seed, spread))
     rule = next((one for one in finalists if one.candidate.rule), None)
     against = None
     if rule is not None and rule is not chosen:
-        against = compare(groups[chosen.candidate.key], groups[rule.candidate.key], seed=seed)
+        against = compare(groups[chosen.candidate.key], groups[rule.candidate.key], seed=seed, by_seed=spread)
     return Judgement(tuple(finalists), margin, chosen, accuracy, rule, against)
 
 
@@ -249,6 +253,14 @@ def verdict(judgement: Judgement) -> str:
         text += f" It ties with {format_list(others)}."
     elif len(judgement.finalists) > 1:
         text += " It is clearly the best of the finals."
+    if chosen.candidate.start:
+        text += (
+            f" It started from the weights of {chosen.candidate.ready}: what was searched from scratch was no better."
+        )
+    elif chosen.candidate.ready:
+        text += (
+            f" It is {chosen.candidate.ready} of the zoo, fitted to the budget; no network of the search was better."
+        )
     return text + _against_rule(judgement)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from convsmith.errors import TrainingError
+from convsmith.quantities import format_count
 from convsmith.search.candidate import Candidate, Outcome, Training, Work
-from convsmith.search.plan import Load, Plan, Policy, make_plan
+from convsmith.search.plan import Load, Plan, Policy, is_hopeless, least_time, make_plan
 
 Emit = Callable[[str, dict[str, Any]], None]
 
@@ -31,6 +32,18 @@ class Record(Protocol):
     def noted(self, name: str) -> Any:
         """A decision taken before, or None."""
         ...
+
+
+class TooShort(TrainingError):
+    """A time in which no rung of a search can be trained.
+
+    Attributes:
+        missing: Seconds that would have to be added.
+    """
+
+    def __init__(self, rule: str, missing: float) -> None:
+        super().__init__(rule)
+        self.missing = missing
 
 
 class Track:
@@ -79,12 +92,15 @@ class Track:
         """Time who is trained at first and make the plan, or take all that it depends on from the record.
 
         Raises:
+            TooShort: If a search that is begun has not the time for a rung.
             TrainingError: If none of them can be trained.
         """
         self.load = Load(**self.decide("load", lambda: dataclasses.asdict(self.load)))
         self.policy = Policy(**self.decide("policy", lambda: dataclasses.asdict(self.policy)))
         self.reserve = self.policy.reserve * self.left()
-        drawn = [candidate for candidate in known if not candidate.rule][: self.policy.draws]
+        ready = [candidate for candidate in known if candidate.ready]
+        drawn = [candidate for candidate in known if not (candidate.rule or candidate.ready)]
+        drawn = [*ready, *drawn[: self.policy.draws]]
         rules = [candidate for candidate in known if candidate.rule]
         first = len(drawn) - self.policy.held(len(drawn))
         if not self.measure("paces", [*rules, *drawn[:first]]):
@@ -93,9 +109,26 @@ class Track:
         entering = {candidate.key for candidate in (*rules, *drawn)} - self.dropped.keys()
         field = [candidate for candidate in known if candidate.key in entering]
         paces = dict(zip([candidate.key for candidate in field], self.paces(field), strict=True))
-        plan = make_plan(self.decide("time", self.left), field, paces, self.load, self.policy)
+
+        def available() -> float:
+            self._check_time(field, paces)
+            return self.left()
+
+        plan = make_plan(self.decide("time", available), field, paces, self.load, self.policy)
         self.emit("plan", {"plan": plan.to_dict(), "paces": dict(self._paces)})
         return plan
+
+    def _check_time(self, field: Sequence[Candidate], paces: Mapping[str, float]) -> None:
+        left = self.left()
+        plan = make_plan(left, field, paces, self.load, self.policy)
+        if not is_hopeless(plan, self.load, self.policy):
+            return
+        images, shortest = plan.shortest, self.policy.shortest(self.load)
+        rule = (
+            f"minutes must be enough for one rung and the finals: by the measured pace each training would see "
+            f"{format_count(images)} images, of {format_count(shortest)} that say something"
+        )
+        raise TooShort(rule, least_time(field, paces, self.load, self.policy) - left)
 
     def measure(self, name: str, field: Sequence[Candidate]) -> list[Candidate]:
         """Time every new network once and return those that can be trained; what is on record is paid for."""

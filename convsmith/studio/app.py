@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from importlib import import_module
 from importlib.resources import files
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from starlette.types import ASGIApp
 
 from convsmith.design import zoo
 from convsmith.errors import ConvsmithError
-from convsmith.studio import designs, fields, lab, toml_edit
+from convsmith.studio import designs, fields, lab, scales, side_by_side, toml_edit
 from convsmith.studio.bodies import StudioError, TooLarge, Values, answer, read_body, text_of, told, whole_of
 from convsmith.studio.guard import Guard, Key
 from convsmith.studio.pictures import LARGEST, MOST_BYTES
@@ -51,6 +52,22 @@ def make_app(session: Session, key: Key) -> ASGIApp:
         "field": lambda values: fields.field(
             text_of(values, "text"), text_of(values, "layer", 500), whole_of(values, "row"), whole_of(values, "column")
         ),
+        "compare": side_by_side.side_by_side,
+        "scale": scales.scaled,
+        "iso": scales.iso_cost,
+        "evidence": lambda values: _late("evidence").evidence(session.run(values)),
+        "answer": lambda values: _late("seeing").answer(
+            session.run(values), session.pictures.file(text_of(values, "picture", 100))
+        ),
+        "explain": lambda values: _late("seeing").explain(
+            session.run(values), text_of(values, "what", 20), session.pictures.file(text_of(values, "picture", 100)),
+            text_of(values, "target", 500), session.shown,
+        ),
+        "run": lambda values: _late("runs").state(session.run(values), text_of(values, "seen", 200)),
+        "stop": lambda values: _late("runs").end(session.run(values)),
+        "behind": lambda values: _late("behind").behind(
+            session.run(values), text_of(values, "true", 500), text_of(values, "answer", 500)
+        ),
     }  # fmt: skip
     routes = [
         Route("/", _static_file(_INDEX)),
@@ -60,9 +77,15 @@ def make_app(session: Session, key: Key) -> ASGIApp:
         Route("/api/zoo/{name}", _zoo),
         Route("/api/pictures", _add_picture(session), methods=["POST"]),
         Route("/api/pictures/{name}/{size}", _picture(session)),
+        Route("/api/runs/{run:int}/images/{number:int}", _run_image(session)),
         *(Route(f"/api/{name}", _post(job), methods=["POST"]) for name, job in jobs.items()),
     ]
     return Guard(Starlette(routes=routes), key)
+
+
+def _late(module: str) -> Any:
+    """A module of the studio that needs torch, which takes seconds to load: it comes when first asked for."""
+    return import_module(f"convsmith.studio.{module}")
 
 
 def static_names() -> list[str]:
@@ -123,10 +146,24 @@ def _picture(session: Session) -> Endpoint:
         sizes = [int(size) for size in (high, wide) if size.isdecimal() and len(size) < 5]
         if len(sizes) == 2 and all(0 < size <= LARGEST for size in sizes):
             name, size = request.path_params["name"], (sizes[0], sizes[1])
-            content = await run_in_threadpool(session.pictures.png, name, size)
+            content = await run_in_threadpool(lambda: session.pictures.png(name, size) or session.shown.png(name, size))
             if content is not None:
                 return Response(content, media_type="image/png")
         return PlainTextResponse("no such picture\n", 404)
+
+    return endpoint
+
+
+def _run_image(session: Session) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        try:
+            path = session.run(request.path_params)
+            content = await run_in_threadpool(lambda: _late("behind").image(path, request.path_params["number"]))
+        except ConvsmithError as error:
+            return JSONResponse(told(error), 404)
+        if content is None:
+            return PlainTextResponse("no such image\n", 404)
+        return Response(content, media_type="image/png")
 
     return endpoint
 

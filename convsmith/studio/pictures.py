@@ -21,13 +21,20 @@ SAMPLE: Final = "sample"
 """Id of the picture that is there before the user brings one."""
 
 _KEPT: Final = 16
+_MOST_FILES: Final = 3 * MOST_BYTES
 
 
 class Pictures:
-    """The last pictures of a session, in memory."""
+    """The last pictures of a session, in memory.
 
-    def __init__(self) -> None:
+    Args:
+        kept: How many, at most.
+    """
+
+    def __init__(self, kept: int = _KEPT) -> None:
+        self._kept = kept
         self._pictures: dict[str, NDArray[np.uint8]] = {}
+        self._files: dict[str, bytes] = {}
 
     def add(self, content: bytes) -> str:
         """Keep a picture; returns its id.
@@ -41,11 +48,34 @@ class Pictures:
             raise StudioError(
                 f"not a picture: {error.reason}", remedy="bring a JPEG, PNG, WEBP, BMP, GIF or TIFF"
             ) from error
-        name = secrets.token_urlsafe(12)
-        self._pictures[name] = _fitted(pixels, LARGEST)
-        while len(self._pictures) > _KEPT:
-            del self._pictures[next(iter(self._pictures))]
+        name = self.put(_fitted(pixels, LARGEST))
+        self._files[name] = content
+        while len(self._files) > 1 and sum(map(len, self._files.values())) > _MOST_FILES:
+            del self._files[next(iter(self._files))]
         return name
+
+    def put(self, pixels: NDArray[np.uint8]) -> str:
+        """Keep pixels (H, W, C); returns their id."""
+        name = secrets.token_urlsafe(12)
+        self._pictures[name] = pixels
+        while len(self._pictures) > self._kept:
+            oldest = next(iter(self._pictures))
+            del self._pictures[oldest]
+            self._files.pop(oldest, None)
+        return name
+
+    def file(self, name: str) -> bytes:
+        """The file of a picture as it was brought.
+
+        Raises:
+            StudioError: If it is no longer kept.
+        """
+        if name == SAMPLE:
+            height, width = sample().shape[:2]
+            return self.png(SAMPLE, (height, width)) or b""
+        if name not in self._files:
+            raise StudioError("the picture is no longer there", remedy="bring it again")
+        return self._files[name]
 
     def png(self, name: str, size: tuple[int, int]) -> bytes | None:
         """A picture of (height, width) as PNG, squashed to that size; None if there is none of this id."""

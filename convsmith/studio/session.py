@@ -11,12 +11,15 @@ from typing import Any, Final
 from convsmith.design import parse_design, zoo
 from convsmith.files import write_text, writing
 from convsmith.jobs.references import read_reference
-from convsmith.studio.bodies import StudioError
+from convsmith.jobs.run_marks import is_run
+from convsmith.studio.bodies import StudioError, Values, whole_of
 from convsmith.studio.pictures import Pictures
 
 FIRST: Final = "zoo:resnet18"
 """What is open if nothing else is asked for."""
 
+_SHOWN: Final = 240
+"""Pictures of what a network sees that are kept; a page has up to about thirty."""
 _FILE: Final = re.compile(r"\w[\w .+-]{0,99}\.toml")
 
 
@@ -26,13 +29,15 @@ class Opened:
 
     Attributes:
         reference: As it was written there.
-        text: The design file.
+        text: The design file; empty of a run that has not written one yet.
         path: The file, where saving may go beside it.
+        run: The folder, if it is a run.
     """
 
     reference: str
     text: str
     path: Path | None = None
+    run: Path | None = None
 
     @classmethod
     def read(cls, reference: str) -> Opened:
@@ -42,12 +47,12 @@ class Opened:
             ModelError: If there is none.
             DesignError: If the file breaks the format.
         """
+        path = Path(reference)
+        if is_run(path):
+            return cls(reference, _content(path / "design.toml"), run=path.absolute())
         read_reference(reference)
         if reference.startswith("zoo:"):
             return cls(reference, zoo.text(reference.removeprefix("zoo:")))
-        path = Path(reference)
-        if path.is_dir():
-            return cls(reference, (path / "design.toml").read_text(encoding="utf-8"))
         return cls(reference, path.read_text(encoding="utf-8"), path.resolve())
 
 
@@ -58,11 +63,14 @@ class Session:
     Attributes:
         opened: What the page can choose from, in order.
         folder: Where designs are saved that did not come from a file.
+        pictures: Those that the user brought.
+        shown: Those that were made of them.
     """
 
     opened: tuple[Opened, ...]
     folder: Path
     pictures: Pictures = field(default_factory=Pictures)
+    shown: Pictures = field(default_factory=lambda: Pictures(_SHOWN))
     _written: dict[Path, str] = field(default_factory=dict[Path, str])
 
     @classmethod
@@ -73,15 +81,31 @@ class Session:
             ModelError: If one of them is no design.
             DesignError: If a file breaks the format.
         """
-        return cls(tuple(map(Opened.read, references or (FIRST,))), Path.cwd())
+        opened = tuple(map(Opened.read, references))
+        more = () if any(one.text for one in opened) else (Opened.read(FIRST),)
+        return cls((*opened, *more), Path.cwd())
+
+    def run(self, values: Values) -> Path:
+        """The folder of the run that a request names by its number.
+
+        Raises:
+            StudioError: If that is none of those that were opened.
+        """
+        number = whole_of(values, "run")
+        found = self.opened[number].run if 0 <= number < len(self.opened) else None
+        if found is None:
+            raise StudioError("no such run is open", received=number, remedy="start the studio with its folder")
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """What the page starts with."""
         opened = [
             {"id": number, "reference": one.reference, "text": one.text, "file": one.path.name if one.path else ""}
             for number, one in enumerate(self.opened)
+            if one.text
         ]
-        return {"opened": opened, "zoo": list(zoo.names())}
+        runs = [{"id": number, "reference": one.reference} for number, one in enumerate(self.opened) if one.run]
+        return {"opened": opened, "runs": runs, "zoo": list(zoo.names())}
 
     def save(self, number: int, name: str, text: str, *, overwrite: bool) -> dict[str, Any]:
         """Write a design beside the file that it came from, or into the folder that the studio was started in.

@@ -89,7 +89,7 @@ def test_going_on_with_a_finished_run_repeats_no_training(folder):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_search_that_was_stopped_goes_on_and_repeats_no_training(how, tmp_path):
     path = tmp_path / "run"
-    arguments = ["fit", "digits", "--macs", "100k", "--minutes", "0.8", "--out", str(path)]
+    arguments = ["fit", "digits", "--macs", "100k", "--minutes", "1.5", "--out", str(path)]
     process = subprocess.Popen([sys.executable, "-m", "convsmith", *arguments], stderr=subprocess.PIPE, text=True)
     while process.poll() is None and len(_trainings(path)) < 4:
         time.sleep(0.1)
@@ -129,6 +129,9 @@ def _trainings(folder):
         (["fit", "digits", "--macs", "1M", "--threads", "1000"], "threads must be 1 to"),
         (["fit", "digits", "--macs", "1M", "--space", "nowhere.toml"], "--write-space"),
         (["fit", "digits", "--macs", "1M", "--recipe", "nowhere.toml"], "a recipe must be a readable text file"),
+        (["fit", "digits", "--macs", "1M", "--start-design", "zoo:resnet18"], "add --start-from FILE"),
+        (["fit", "digits", "--macs", "1M", "--start-from", "a.safetensors"], "--start-design"),
+        (["fit", "digits", "--macs", "1M", "--start-from", "a.onnx"], "cannot be an ONNX file"),
         (["fit", "no such folder", "--macs", "1M"], "no such folder"),
         (["fit", "digits", "--macs", "1M", "--minutes", "soon"], "--minutes"),
     ],

@@ -94,7 +94,7 @@ def test_a_run_under_way_has_a_report_after_every_event(runs, kind, tmp_path):
         found = recompute(folder)
         assert found.report["unfinished"]
         sentence = found.report["sentence"]
-        assert any(word in sentence for word in ("nder way", "not exported yet"))
+        assert any(word in sentence for word in ("ot finished", "not exported yet"))
         assert sentence.split("&")[0][:40] in (folder / "report.html").read_text()
         assert not (folder / "report.json").exists()
 

@@ -3,10 +3,21 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convsmith.search.plan import LADDERS, Load, Policy, coarse, divide, divide_finals, make_plan, policy_for
+from convsmith.search.plan import (
+    LADDERS,
+    Load,
+    Policy,
+    coarse,
+    divide,
+    divide_finals,
+    is_hopeless,
+    least_time,
+    make_plan,
+    policy_for,
+)
 from tests.search.world import make_candidate
 
 CANDIDATES = [make_candidate(n, f"rule:r{n}" if n < 6 else f"draw:{n}", "depth") for n in range(24)]
@@ -135,3 +146,21 @@ def test_a_plan_can_be_printed_and_stored():
     assert lines[0].startswith("rung 1: 24 networks x ")
     assert lines[3].startswith("finals: 3 networks x 3 seeds x ")
     assert len(json.loads(json.dumps(plan.to_dict()))["rungs"]) == 3
+
+
+@settings(max_examples=40)
+@given(situations())
+def test_the_least_time_is_the_least_that_trains_long_enough(situation):
+    _, field, paces, load, policy = situation
+    least = least_time(field, paces, load, policy)
+    assert make_plan(least, field, paces, load, policy).shortest >= policy.shortest(load)
+    assert make_plan(0.9 * least, field, paces, load, policy).shortest < policy.shortest(load)
+
+
+def test_a_plan_is_hopeless_below_a_share_of_the_shortest_training_and_never_by_default():
+    paces, load = {one.key: 1e-3 for one in CANDIDATES}, Load(10_000, 1_500, 2_000)
+    policy = policy_for(60)
+    least = least_time(CANDIDATES, paces, load, policy)
+    plans = {share: make_plan(share * least, CANDIDATES, paces, load, policy) for share in (1.0, 0.5, 0.1)}
+    assert [is_hopeless(plan, load, policy) for plan in plans.values()] == [False, False, True]
+    assert not is_hopeless(plans[0.1], load, Policy())

@@ -14,6 +14,7 @@ from convsmith.search.rungs import promote, stand
 from convsmith.search.statistics import judge
 from convsmith.search.study import Study
 from convsmith.search.surrogate import Surrogate
+from convsmith.search.track import TooShort
 from tests.search.world import make_candidate
 
 HOURS = 3600.0
@@ -176,6 +177,21 @@ def test_a_deadline_that_has_passed_still_gives_one_final(world, memory):
     result = run(one, memory(), -1.0)
     assert len(result.finals) == 1
     assert one.now < 60
+
+
+def test_too_little_time_is_refused_with_what_is_missing_and_with_that_it_goes_on(world, memory):
+    one, study, policy = world(), memory(), Policy(hopeless=0.2)
+    with pytest.raises(TooShort, match=r"see .* images, of 20\.00k that say something") as caught:
+        run(one, study, seconds=20.0, policy=policy)
+    assert one.works == []
+    timed = one.calls
+    again = world()
+    found = run(again, study, seconds=20.0 + caught.value.missing, policy=policy)
+    assert again.calls == len(again.works)
+    assert timed > 0
+    assert not any("too short" in note for note in found.plan.notes)
+    with pytest.raises(TooShort):
+        run(world(), memory(), seconds=20.0 + 0.1 * caught.value.missing, policy=policy)
 
 
 def test_unlimited_time_ends_with_the_last_seed(world, memory):

@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import norm
 
 from convsmith.search.candidate import Outcome, Training, Work
+from convsmith.search.resampling import Spread
 from convsmith.search.statistics import (
     cheapest,
     compare,
@@ -40,9 +41,9 @@ def finals(candidate, rows, seeds=None):
     ]
 
 
-def assert_as_wide_as_needed(widths, means):
+def assert_as_wide_as_needed(widths, means, most=1.2):
     """Intervals must be about as wide as the means they belong to really spread."""
-    assert 0.85 <= np.median(widths) / (2 * 1.96 * np.std(means)) <= 1.2
+    assert 0.85 <= np.median(widths) / (2 * 1.96 * np.std(means)) <= most
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,8 @@ def test_intervals_of_an_accuracy_cover_the_truth(truth, seeds, images, seed_sd)
     tables = [table(rng, truth, seeds, images, seed_sd=seed_sd) for _ in range(300)]
     estimates = [estimate(one, seed=n) for n, one in enumerate(tables)]
     assert 0.91 <= np.mean([one.low <= truth <= one.high for one in estimates]) <= 0.995
-    assert_as_wide_as_needed([one.high - one.low for one in estimates], [one.mean() for one in tables])
+    most = 1.3 if 1 < seeds < 5 else 1.2  # three seeds by themselves hardly tell how far seeds differ
+    assert_as_wide_as_needed([one.high - one.low for one in estimates], [one.mean() for one in tables], most)
 
 
 @pytest.mark.parametrize(("seeds", "images"), [(1, 400), (3, 400), (5, 1000)])
@@ -66,14 +68,43 @@ def test_intervals_of_a_paired_difference_cover_the_truth(candidate, seeds, imag
         hardness = rng.standard_normal(images)
         ours = finals(one, table(rng, 0.92, seeds, images, hardness, own=0.2))
         theirs = finals(two, table(rng, 0.90, seeds, images, hardness, own=0.2))
-        made = compare(ours, theirs, seed=n)
+        third = finals(two, table(rng, 0.91, seeds, images, hardness, own=0.2))
+        made = compare(ours, theirs, seed=n, by_seed=Spread.of([stacked(group) for group in (ours, theirs, third)]))
         covered.append(made.low <= 0.02 <= made.high)
         widths.append(made.high - made.low)
         differences.append(made.difference)
-    assert_as_wide_as_needed(widths, differences)
+    assert_as_wide_as_needed(widths, differences, 1.3 if seeds == 3 else 1.2)
     assert 0.91 <= np.mean(covered) <= 0.995
     unpaired = 2 * 1.96 * math.sqrt((0.92 * 0.08 + 0.90 * 0.10) / images)
     assert np.median(widths) < 0.75 * unpaired
+
+
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_intervals_of_few_seeds_that_differ_cover_the_truth(candidate, seeds):
+    """With plain quantiles of the resamples it is 75 to 88 of 100: what few seeds say of their spread is little."""
+    rng = np.random.default_rng(21)
+    networks = [candidate(n, f"draw:{n}", "depth") for n in range(3)]
+    images, truths = 4000, (0.92, 0.90, 0.90)
+    pooled, alone, single = [], [], []
+    for n in range(250):
+        hardness = rng.standard_normal(images)
+        groups = [
+            finals(one, table(rng, truth, seeds, images, hardness, seed_sd=0.008))
+            for one, truth in zip(networks, truths, strict=True)
+        ]
+        together = compare(groups[0], groups[1], seed=n, by_seed=spread_by_seed([t for g in groups for t in g]))
+        pooled.append(together.low <= 0.02 <= together.high)
+        by_two = compare(groups[0], groups[1], seed=n)
+        alone.append(by_two.low <= 0.02 <= by_two.high)
+        made = estimate(stacked(groups[0]), seed=n)
+        single.append(made.low <= 0.92 <= made.high)
+    assert 0.92 <= np.mean(pooled) <= 0.985
+    assert np.mean(alone) >= 0.87
+    assert np.mean(single) >= 0.87
+
+
+def stacked(trainings):
+    return np.stack([right(one.outcome) for one in trainings]).astype(float)
 
 
 def test_the_interval_agrees_with_resampling_by_hand():
@@ -259,14 +290,14 @@ def test_the_spread_from_seed_to_seed_is_found_beyond_that_of_the_images(candida
                 for t in finals(candidate(n, "draw:0", "depth"), table(rng, 0.8, 4, 1000, seed_sd=true))
             ]
             found.append(spread_by_seed(trainings))
-        assert np.mean(np.square(found)) == pytest.approx(true**2, abs=0.006**2 + 0.25 * true**2)
-    assert spread_by_seed(finals(candidate(0, "draw:0", "depth"), rows(100, 5, seeds=1))) == 0.0
+        assert np.mean([one.genuine for one in found]) == pytest.approx(true**2, abs=0.006**2 + 0.25 * true**2)
+    assert spread_by_seed(finals(candidate(0, "draw:0", "depth"), rows(100, 5, seeds=1))) == Spread(0.0, 0.0, 0)
 
 
 def test_one_seed_each_leaves_the_seeds_in_doubt(candidate):
     one = finals(candidate(0, "draw:0", "depth"), rows(1000, 50, seeds=1))
     two = finals(candidate(1, "draw:1", "depth"), rows(1000, 70, seeds=1))
-    by_images, by_both = compare(one, two), compare(one, two, by_seed=0.02)
+    by_images, by_both = compare(one, two), compare(one, two, by_seed=Spread(0.02**2, 0.02**2, 1_000))
     assert by_images.probability > 0.99
     assert by_both.probability == pytest.approx(norm.cdf(0.02 / math.hypot(0.0044, math.sqrt(2) * 0.02)), abs=0.03)
     assert by_both.high - by_both.low > 2 * (by_images.high - by_images.low)

@@ -1,6 +1,11 @@
-"""S7 and S8: M kernels of K x K x 3; parameters are shared and connections are sparse."""
+"""S8: parameters are shared and connections are sparse."""
 
 import json
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
 
 from convsmith.cli.main import run
 
@@ -16,6 +21,15 @@ def test_the_small_case_against_a_fully_connected_layer(capsys):
     assert "9 weights, each in 4 connections on average" in shown
 
 
-def test_a_kernel_for_each_output_channel(capsys):
-    assert run(["conv", "--input", "3x32x32", "--kernel", "5", "--out-channels", "16", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["params"] == 5 * 5 * 3 * 16
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 1, 0), (3, 2, 1), (1, 1, 0), (2, 2, 0)])
+def test_connections_are_the_pairs_that_a_changed_pixel_reaches(kernel, stride, padding, capsys):
+    """Every pixel is changed alone, and every output looked at: what moved is connected."""
+    options = ["--kernel", f"{kernel}", "--stride", f"{stride}", "--padding", f"{padding}", "--out-channels", "2"]
+    assert run(["conv", "--input", "2x6x5", *options, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    pixels = np.eye(2 * 6 * 5).reshape(-1, 2, 6, 5)
+    outputs = functional.conv2d(
+        torch.from_numpy(pixels), torch.ones(2, 2, kernel, kernel).double(), stride=stride, padding=padding
+    )
+    assert found["connections"] == int((outputs != 0).sum())
+    assert found["dense"]["connections"] == 60 * outputs[0].numel()

@@ -9,9 +9,13 @@ from convsmith.cli.main import run
 # Pixels along a side that one unit sees, and the step between units. Araujo et al., Distill 2019 (VGG16, MobileNetV1);
 # torchvision's geometry for the rest; ConvNeXt-T by its kernels of 7 and steps of 4 and 2.
 SEEN = {
-    "vgg16": {"stage2.block1.pool": (6, 2), "stage5.block1.pool": (100, 16), "head.pool": (212, 32)},
+    "vgg16": {
+        "stem.conv": (3, 1), "stage2.block1.pool": (6, 2), "stage5.block1.pool": (100, 16), "head.pool": (212, 32),
+    },
     "mobilenet-v1": {"stem.act": (3, 2)},
-    "resnet50": {"stem.pool": (11, 4), "stage1.block3.act": (35, 4), "stage4.block3.act": (427, 32)},
+    "resnet50": {
+        "stem.conv": (7, 2), "stem.pool": (11, 4), "stage1.block3.act": (35, 4), "stage4.block3.act": (427, 32),
+    },
     "mobilenet-v2": {"head.expand.act": (491, 32)},
     "efficientnet-b0": {"head.expand.act": (851, 32)},
     "convnext-tiny": {
@@ -46,3 +50,10 @@ def test_gates_see_the_whole_map_and_the_layers_beside_them_do_not(name, capsys)
     assert gates
     assert all(seen[layer]["global"] for layer in gates)
     assert not seen["stem.act"]["global"]
+
+
+def test_the_field_has_its_shortest_path_its_centre_and_its_jump(capsys):
+    seen = fields("resnet50", capsys)
+    first, last = seen["stem.conv"], seen["stage4.block3.act"]
+    assert (first["center"], first["jump"]) == ([0, 0], [2, 2])
+    assert last["min_size"][0] < last["size"][0] == 427

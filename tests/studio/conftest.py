@@ -1,5 +1,6 @@
 import pytest
 
+from tests.studio.run_folders import make_runs
 from tests.studio.studio_process import running
 
 SMALL = """# a note that must stay
@@ -35,3 +36,9 @@ def studio(tmp_path_factory):
     (folder / "small.toml").write_text(SMALL, encoding="utf-8")
     with running(folder, "small.toml") as one:
         yield one
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """A finished run of each kind; whoever changes one takes a copy."""
+    return make_runs(tmp_path_factory.mktemp("runs"))

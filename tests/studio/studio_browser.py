@@ -57,3 +57,11 @@ def visit(page: Page, studio, place: str) -> None:
     page.goto("about:blank")
     page.goto(f"{studio.base}#{place}")
     page.wait_for_selector(READY)
+
+
+def unnamed(page: Page) -> list[str]:
+    """Controls and pictures of the page that have no name for a screen reader."""
+    return page.evaluate("""() => [...document.querySelectorAll(
+        "button, select, input, textarea, canvas, img, [role=button], [role=img], [tabindex='0']")].filter((one) =>
+        !(one.getAttribute("aria-label") || one.alt || one.labels?.length || one.textContent.trim() || one.ariaHidden))
+        .map((one) => one.outerHTML.slice(0, 120))""")

@@ -19,7 +19,7 @@ from convsmith.quantities import format_count
 from convsmith.report.weight_colors import weight_color
 from convsmith.scaling import price
 from tests.studio.conftest import SMALL
-from tests.studio.studio_browser import DESKTOP, PHONE, READY, chromium, visit, watched
+from tests.studio.studio_browser import DESKTOP, PHONE, READY, chromium, unnamed, visit, watched
 from tests.studio.studio_process import running
 
 pytestmark = pytest.mark.slow
@@ -60,11 +60,7 @@ def test_every_view_fits_its_window_and_names_its_controls(browser, studio, size
             visit(page, studio, f"view={view}&lang={'zh' if scheme == 'dark' else 'en'}")
             expect(page.locator(sign).first).to_be_visible()
             assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
-            unnamed = page.evaluate("""() => [...document.querySelectorAll(
-                "button, select, input, textarea, canvas, [role=button], [role=img], [tabindex='0']")].filter((one) =>
-                !(one.getAttribute("aria-label") || one.labels?.length || one.textContent.trim() || one.ariaHidden))
-                .map((one) => one.outerHTML.slice(0, 120))""")
-            assert unnamed == []
+            assert unnamed(page) == []
             paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
             assert (sum(map(int, re.findall(r"\d+", paper))) > 380) == (scheme == "light")
 

@@ -1,15 +1,19 @@
 // Start: words, session, the head of the page, and the view that the address names.
 
+import { compareView } from "./compare.js";
 import { designView } from "./design.js";
 import { byId, h, labelled, put, select } from "./dom.js";
 import { fieldView } from "./field.js";
 import { labView } from "./lab.js";
 import { onMove, read, write } from "./place.js";
+import { runsView } from "./runs.js";
+import { scaleView } from "./scale.js";
+import { seenView, tryView } from "./seen.js";
 import { get } from "./server.js";
 import { onChange, open, start, store } from "./store.js";
 import { LANGUAGES, loadWords, t } from "./words.js";
 
-const VIEWS = { design: designView, lab: labView, field: fieldView };
+const VIEWS = { design: designView, lab: labView, field: fieldView, scale: scaleView, compare: compareView, runs: runsView, try: tryView, seen: seenView };
 const THEMES = ["auto", "light", "dark"];
 let leave = () => {};
 

@@ -1,0 +1,66 @@
+"""What a search that goes on must share with the one that was stopped, whose record answers no other question."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from convsmith.errors import RunError
+from convsmith.jobs.run_folder import RunFolder
+from convsmith.search.space_file import Declaration
+from convsmith.training.events import read_events
+
+
+def identity(about: Mapping[str, Any], recipe: str, space: Declaration, start: str) -> dict[str, Any]:
+    """What a search is of, as JSON values by the names that a user knows; minutes may change.
+
+    Args:
+        about: The parts of the report about images and budget.
+        recipe: Digest of the recipe.
+        space: Which networks are drawn.
+        start: Identity of the weights that one network starts from, or nothing.
+    """
+    budget = {key: value for key, value in about["budget"].items() if key != "minutes"}
+    return {
+        "images": about["data"]["digest"],
+        "seed": about["seed"],
+        "recipe": recipe,
+        "budget": budget,
+        "space": hashlib.sha256(space.model_dump_json().encode()).hexdigest()[:24],
+        "given weights": start,
+    }
+
+
+def check_same(folder: RunFolder, asked: Mapping[str, Any]) -> None:
+    """Refuse to go on in ``folder`` with what it was not begun with.
+
+    Args:
+        folder: Where a search may have been stopped.
+        asked: What is asked for now, from ``identity``.
+
+    Raises:
+        RunError: Naming the first thing that is another, or that the folder is of another command.
+    """
+    events = read_events(folder.events) if folder.events.is_file() else []
+    begun = [event for event in events if event["event"] in ("fit", "curves", "run")]
+    if not begun:
+        return
+    if begun[-1]["event"] != "fit":
+        rule, remedy = "the folder holds a run of another command", "choose another --out"
+        raise RunError(rule, where=str(folder.path), remedy=remedy)
+    before = begun[-1].get("identity", {})
+    for name, value in asked.items():
+        if name in before and before[name] != value:
+            rule, remedy = f"a resumed search must keep its {name}", "give the same, or choose another --out"
+            raise RunError(rule, received=_shown(name, before, value), where=str(folder.path), remedy=remedy)
+
+
+def _shown(name: str, before: Mapping[str, Any], value: Any) -> str:
+    """The two values for a person, where they say anything to one."""
+    if name == "seed":
+        return f"{value}, begun with {before[name]}"
+    if name == "budget":
+        changed = (key for key in value if value[key] != before[name].get(key))
+        return ", ".join(f"{key} {value[key]}, begun with {before[name].get(key)}" for key in changed)
+    return "another than it was begun with"

@@ -1,0 +1,83 @@
+"""The images behind a cell of a confusion matrix: which were taken for what, and their pixels by number."""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from PIL import Image
+
+from convsmith.data.decode import convert_channels
+from convsmith.errors import RunError
+from convsmith.jobs.evaluate import Judged, judge_images
+from convsmith.quantities import format_percent
+from convsmith.studio.bodies import StudioError
+from convsmith.studio.runs import report_now
+from convsmith.training.metrics import log_probabilities
+
+MOST: Final = 60
+"""Images of a cell that are shown; those that the network was surest of come first."""
+
+
+def behind(path: Path, true: str, answer: str) -> dict[str, Any]:
+    """The test images of one class that the network takes for another, or for itself, the surest first.
+
+    Args:
+        path: A finished run.
+        true: Name of the class that they are of.
+        answer: Name of the class that the network says.
+
+    Raises:
+        RunError: If the run is not finished, or its images are no longer those that it was trained on.
+        DataError: If its images cannot be read.
+        StudioError: If the run knows no such class.
+    """
+    found = _judged(path)
+    classes = found.network.classes
+    for name in (true, answer):
+        if name not in classes:
+            raise StudioError("the run knows no such class", received=name)
+    said, target = found.scores.argmax(axis=1), classes.index(answer)
+    shares = np.exp(log_probabilities(found.scores))[:, target]
+    inside = np.flatnonzero((found.truth == classes.index(true)) & (said == target))
+    order = inside[np.argsort(-shares[inside], kind="stable")]
+    images = [
+        {
+            "image": int(number),
+            "name": found.images.names[found.chosen[number]],
+            "text": format_percent(float(shares[number])),
+        }
+        for number in order[:MOST]
+    ]
+    return {"count": len(inside), "images": images}
+
+
+def image(path: Path, number: int) -> bytes | None:
+    """A test image of a run as PNG, as the cache has it; None if there is none of that number."""
+    found = _judged(path)
+    if not 0 <= number < len(found.chosen):
+        return None
+    target = io.BytesIO()
+    pixels = np.asarray(found.images.pixels[found.chosen[number]])
+    Image.fromarray(convert_channels(pixels, 3)).save(target, format="PNG")
+    return target.getvalue()
+
+
+def _judged(path: Path) -> Judged:
+    report = report_now(path)
+    if report.get("unfinished") or "confusion" not in report:
+        rule, remedy = "only a finished run has images behind its matrix", "wait for its end, or go on by --resume"
+        raise RunError(rule, where=str(path), remedy=remedy)
+    return _judged_at(path, report["data"]["source"], report["data"]["digest"])
+
+
+@lru_cache(maxsize=2)
+def _judged_at(path: Path, source: str, digest: str) -> Judged:
+    found = judge_images(path, source)
+    if found.images.digest != digest:
+        rule, remedy = "the images are no longer those that the run was trained on", "put them back as they were"
+        raise RunError(rule, where=source, remedy=remedy)
+    return found

@@ -1,0 +1,40 @@
+"""The map of shares as plain values: where every network lies, and where its name has room."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from convsmith.report.ternary import bounds, grid, outline, place, place_labels
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A network on the map.
+
+    Attributes:
+        shares: Of depth, width and resolution in the logarithm of the budget.
+        kind: How it is drawn.
+        text: What is said where it is pointed at.
+        name: What stands beside it; nothing for no name.
+    """
+
+    shares: Mapping[str, float]
+    kind: str
+    text: str
+    name: str = ""
+
+
+def ternary_map(marks: Sequence[Mark]) -> dict[str, Any]:
+    """The map as JSON values, y upward; the names in the order of ``marks`` choose their side."""
+    places = [place(mark.shares) for mark in marks]
+    labels = place_labels([(at, mark.name) for at, mark in zip(places, marks, strict=True) if mark.name], places)
+    (left, right), (bottom, top) = bounds(places, labels)
+    return {
+        "box": [left, bottom, right, top],
+        "grid": [list(segment) for segment in grid()],
+        "outline": outline(),
+        "marks": [{"at": at, "kind": mark.kind, "text": mark.text} for at, mark in zip(places, marks, strict=True)],
+        "labels": [{"at": label.at, "text": label.text, "side": label.side, "scale": label.scale} for label in labels],
+    }
