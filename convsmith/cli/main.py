@@ -42,7 +42,7 @@ COMMANDS: dict[str, str] = {
     "probe": "Measure this machine: how long networks take on it, and how one trains fastest.",
     "export": "Write a trained network to a file that has passed its parity gate.",
     "report": "Make the report of a run again, every figure from its log alone; also while the run goes on.",
-    "studio": "Open a local page: a design with its cost, the convolution lab, receptive fields.",
+    "studio": "Open a local page: designs and their cost, the convolution lab, fields, scaling, runs, your picture.",
     "zoo": "List the published networks that convsmith knows, or print one as a design file.",
 }
 

@@ -24,7 +24,7 @@ def _command(
     ] = 8910,
     no_open: Annotated[bool, typer.Option("--no-open", help="Print the address and open no browser.")] = False,
 ) -> None:
-    """Open a local page: a design with its cost, the convolution lab, receptive fields, scaling, runs, your picture."""
+    """Open a local page: designs and their cost, the convolution lab, fields, scaling, runs, your picture."""
     try:
         from convsmith.studio.serve import serve  # noqa: PLC0415  # an extra, which only this command needs
     except ModuleNotFoundError as error:
