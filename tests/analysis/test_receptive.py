@@ -120,6 +120,7 @@ def support(graph: Graph) -> list[tuple[int, int]]:
     return spans
 
 
+@pytest.mark.slow
 @given(layers=st.lists(LAYERS, min_size=1, max_size=4))
 @settings(max_examples=60)
 def test_the_field_of_a_chain_is_the_support_of_its_gradient(layers):

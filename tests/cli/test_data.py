@@ -50,6 +50,7 @@ def test_findings_are_shown_with_files_and_with_what_to_do(planted, here, capsys
     assert list(here.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_json_goes_to_standard_output_alone_and_the_set_is_left_as_it_was(planted, here, capsys):
     before = fingerprint(planted)
     assert run(["data", str(planted), "--json", "--seed", "3"]) == 0

@@ -135,6 +135,7 @@ def test_the_walk_marks_the_window_padding_and_blanks(capsys):
     assert frame[6] == "y4 = w2·x0"
 
 
+@pytest.mark.slow
 def test_in_a_terminal_a_key_shows_the_next_window_and_q_stops():
     leader, follower = pty.openpty()
     command = [sys.executable, "-m", "convsmith", "conv", "--input", "9x9", "--kernel", "3", "--step"]

@@ -195,6 +195,7 @@ def test_labels_without_meaning_are_not_judged(digits, tmp_path):
     assert found.suspects == ()
 
 
+@pytest.mark.slow
 def test_too_few_images_are_not_judged_and_small_classes_are_left_out(digits, tmp_path):
     few = replace(digits, pixels=digits.pixels[:45], labels=digits.labels[:45], groups=digits.groups[:45])
     assert check_labels(few, few.groups, seed=0, folder=tmp_path) is None
@@ -210,6 +211,7 @@ def test_too_few_images_are_not_judged_and_small_classes_are_left_out(digits, tm
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_an_image_is_never_judged_by_its_copy(digits, tmp_path):
     """Copies with the same wrong label would confirm it, were they in another fold."""
     keep = np.flatnonzero(digits.labels < 2)[:150]

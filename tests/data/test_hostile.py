@@ -262,6 +262,7 @@ def test_labels_that_are_none_are_listed(tmp_path: Path, kind: str, text: bytes)
     assert [entry.reason for entry in listing.rejected] == [f"no class in its .{kind} file"]
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.data())
 def test_a_damaged_archive_is_refused_or_gives_what_is_whole(tmp_path_factory, data: st.DataObject) -> None:

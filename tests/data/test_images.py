@@ -227,6 +227,7 @@ def test_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, cache: Path, m
     assert len(open_images(tmp_path, cache=cache)) == 8
 
 
+@pytest.mark.slow
 def test_really_full_disk(tmp_path: Path, cache: Path) -> None:
     """A file size limit makes the kernel itself refuse to write, as a full disk does."""
     two_classes(tmp_path)
@@ -263,6 +264,7 @@ def test_interruption_leaves_nothing(tmp_path: Path, cache: Path) -> None:
     assert list(cache.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_two_processes_build_at_once(tmp_path: Path, cache: Path) -> None:
     """Each builder waits in the middle until the other has begun, so both really build."""
     root = two_classes(tmp_path / "images")

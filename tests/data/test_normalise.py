@@ -34,6 +34,7 @@ def test_constant_channel_is_only_centred() -> None:
     assert Normalisation.of(images, np.arange(4)) == Normalisation((7.0,), (1.0,))
 
 
+@pytest.mark.slow
 def test_looking_at_data_does_not_load_torch() -> None:
     code = "import sys, convsmith.data; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

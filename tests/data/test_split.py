@@ -29,6 +29,7 @@ def parts(split: Split) -> dict[str, list[int]]:
     return {"train": split.train.tolist(), "select": split.select.tolist(), "test": split.test.tolist()}
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.integers(3, 60), min_size=2, max_size=5),
     st.integers(0, 2**40),
@@ -53,6 +54,7 @@ def test_split_is_a_stratified_deterministic_partition(
     assert parts(split_images(images, seed=seed, select=select, test=test)) == parts(split)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 30)), min_size=40, max_size=120), st.integers(0, 99))
 def test_equal_pixels_never_straddle(rows: list[tuple[int, int]], seed: int) -> None:
     labels = [label for label, _ in rows] + [0, 1, 2] * 5  # groups may hold two classes: mislabelled twins

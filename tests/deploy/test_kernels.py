@@ -92,6 +92,7 @@ def test_small_networks_are_fused_and_laid_out_as_onnxruntime_does_it(
     assert planned(graph) == run(graph, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet-v2", "efficientnet-b0"])
 def test_networks_of_the_zoo_too(name, tmp_path):
     graph = lower(zoo.load(name))

@@ -90,6 +90,7 @@ def test_channels_that_fill_half_a_tile_are_waited_for():
     assert waits(40) == waits(8)
 
 
+@pytest.mark.slow
 def test_a_fit_finds_the_prices_of_a_machine_that_keeps_to_the_model(equations):
     prices = fit_prices(equations)
     for name in ("dense: vectors", "pointwise: vectors", "depthwise: tiles", "SiLU: elements", "in passing: ReLU6"):

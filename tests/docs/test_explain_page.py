@@ -27,6 +27,7 @@ def here(folder, monkeypatch, tmp_path):
     monkeypatch.setenv("CONVSMITH_CACHE", str(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", LINES)
 def test_a_command_line_runs(line, capsys):
     words = shlex.split(line)[1:]

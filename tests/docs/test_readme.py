@@ -32,6 +32,7 @@ def test_every_command_has_a_first_look():
     assert {shlex.split(line)[1] for line in COMMAND_LINES} == set(COMMANDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", [line for line in COMMAND_LINES if "zoo" in line or "--kernel" in line])
 def test_a_command_line_runs(line, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

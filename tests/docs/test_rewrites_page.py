@@ -3,12 +3,15 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from convsmith.rewrites import RULES
 
 PAGE = Path(__file__).parents[2] / "docs" / "rewrites.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_page_runs_as_written():
     blocks = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     assert len(blocks) == 8

@@ -49,6 +49,7 @@ def walked(tmp_path_factory):
     return of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WALKED)
 def test_a_page_says_what_comes_out(name, walked):
     assert walked(name)[0] == read("en", name)

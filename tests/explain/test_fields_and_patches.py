@@ -143,6 +143,7 @@ def test_maps_are_the_values_of_one_image_and_flat_ones_are_told(network, image)
     assert found.order()[-1] in np.flatnonzero(found.flat)
 
 
+@pytest.mark.slow
 def test_an_image_that_is_made_excites_more_than_what_it_began_with(network):
     network.module.float()
     normalisation = Normalisation((77.0,), (96.0,))
@@ -154,6 +155,7 @@ def test_an_image_that_is_made_excites_more_than_what_it_began_with(network):
     np.testing.assert_array_equal(made.pixels, again.pixels)
 
 
+@pytest.mark.slow
 def test_the_image_made_for_a_linear_unit_has_the_sign_of_its_kernel():
     torch.manual_seed(0)
     net = Builder("one")

@@ -20,6 +20,7 @@ def score(network):
     return lambda images: network.module(images)[:, TARGET]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("window", "stride"), [(2, 1), (2, 2), (3, 2), (8, 4), (1, 1)])
 def test_occlusion_is_the_mean_fall_over_the_squares_that_cover_a_pixel(score, image, window, stride):
     starts = sorted({*range(0, 8 - window, stride), 8 - window})

@@ -110,6 +110,7 @@ def readable(sample: Sample) -> bool:
     return not isinstance(op, DynamicConv2d) and not (isinstance(op, LocalResponseNorm) and op.size % 2 == 0)
 
 
+@pytest.mark.slow
 def test_every_operator_comes_back_but_those_that_are_spelled_out(tmp_path: Path) -> None:
     other = set[str]()
     for sample in [sample for op in ALL_OPS for sample in op.samples() if readable(sample)]:

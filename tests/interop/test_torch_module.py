@@ -105,6 +105,7 @@ def test_several_outputs_come_as_a_tuple() -> None:
     assert torch.equal(last, first)
 
 
+@pytest.mark.slow
 def test_compiles_without_graph_breaks() -> None:
     network, x = randomised(residual()), images()
     compiled = torch.compile(network, backend="eager", fullgraph=True)

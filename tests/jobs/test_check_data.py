@@ -132,6 +132,7 @@ def test_pictures_are_given_by_path(planted, tmp_path):
     assert found.picture("train/2/cut.jpg") is None
 
 
+@pytest.mark.slow
 def test_a_sound_set_has_nothing_to_repair(sound):
     found = check_data(sound)
     assert kinds(found) <= {"label"}
@@ -146,6 +147,7 @@ def test_without_labels_nothing_is_learnt(sound, monkeypatch):
     assert "as asked" in found.labels_told
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_findings(planted):
     found, _ = planted
     again = check_data(found.source).to_dict()

@@ -33,6 +33,7 @@ def other(tmp_path):
     process.stdout.close()
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused_and_told_who_the_first_is(other, tmp_path):
     folder = RunFolder(tmp_path)
     assert folder.holder.startswith(f"process {other.pid} on ")
@@ -44,6 +45,7 @@ def test_a_second_process_is_refused_and_told_who_the_first_is(other, tmp_path):
             RunFolder.check(tmp_path, resume=resume)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_dead_process_keeps_nobody_out(how, other, tmp_path):
     other.send_signal(how)

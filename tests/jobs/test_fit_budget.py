@@ -52,6 +52,7 @@ def written(digits, candidate, path):
     return path.stat().st_size
 
 
+@pytest.mark.slow
 def test_the_size_of_a_file_is_known_to_the_byte_before_training(digits, form, tmp_path):
     limits = Allowance(file_size=60_000).limits(lambda: form)
     field = make_field(Space(limits, 1, 8, 10), 8, seed=0)
@@ -113,6 +114,7 @@ def test_every_finalist_keeps_the_latency_as_measured_and_is_solved_down_where_i
     assert len(told) == sum(bool(after.replaces) for after in entering)
 
 
+@pytest.mark.slow
 def test_where_width_does_not_help_blocks_are_taken_away():
     def fixed(design):
         return (1e-3 * total_depth(design) + network_seconds(design)) / network_seconds(design)

@@ -66,6 +66,7 @@ def test_weights_that_are_all_alike_prove_nothing_and_others_are_tried(monkeypat
         convsmith.rewrite(module, "forgetful", input=(3, 8, 8))
 
 
+@pytest.mark.slow
 def test_weights_of_a_network_without_any_are_drawn_and_the_same_for_a_seed():
     one, same, other = (
         convsmith.rewrite("zoo:resnet18", "fold-norm", seed=seed, input=(3, 32, 32)) for seed in (1, 1, 2)

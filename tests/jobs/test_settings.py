@@ -49,6 +49,7 @@ def test_a_recipe_file_changes_what_it_names_and_nothing_else(design, tmp_path, 
     assert recipe["learning_rate"] == Recipe().learning_rate
 
 
+@pytest.mark.slow
 def test_fit_trains_every_network_by_the_recipe_of_a_file(tmp_path, capsys):
     (tmp_path / "recipe.toml").write_text("batch = 32\nlabel_smoothing = 0.0\n[policy]\ncutout = 2\n")
     options = ["--macs", "50k", "--minutes", "0.5", "--out", str(tmp_path / "run"), "--json"]
@@ -71,6 +72,7 @@ def test_a_recipe_file_that_cannot_be_is_refused_before_images_are_read(design, 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
 def test_the_rate_of_a_range_test_learns_more_than_rates_at_both_ends(design, digits, optimizer):
     recipe = Recipe(optimizer=optimizer, ema=0.0)
@@ -91,6 +93,7 @@ def test_the_rate_of_a_range_test_learns_more_than_rates_at_both_ends(design, di
     assert loss(found.rate) < 0.7 * min(loss(LOWEST), loss(HIGHEST))
 
 
+@pytest.mark.slow
 def test_a_range_test_leaves_the_network_as_it_was_and_repeats(design, digits):
     tried = module(design)
     first, second = (find_rate(tried, digits, recipe=Recipe(), seed=0, setup=SETUP) for _ in range(2))
@@ -105,6 +108,7 @@ def test_labels_that_nothing_can_learn_from_are_named(design, digits, monkeypatc
         find_rate(module(design), digits, recipe=Recipe(), seed=0, setup=SETUP)
 
 
+@pytest.mark.slow
 def test_the_found_rate_is_told_reported_and_kept_when_the_training_goes_on(design, tmp_path, monkeypatch):
     def stop(step):
         if step.task == "training" and step.fraction >= 0.4:
@@ -122,6 +126,7 @@ def test_the_found_rate_is_told_reported_and_kept_when_the_training_goes_on(desi
     assert rate != Recipe().learning_rate
 
 
+@pytest.mark.slow
 def test_minutes_cover_reading_judging_and_exporting(design, tmp_path, monkeypatch):
     """The training is told what of the time is not its own, by what the end of the run took when it was tried."""
     told = []

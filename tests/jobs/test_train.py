@@ -141,6 +141,7 @@ def stopped_at(fraction):
     return show
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_and_ends_with_the_same_bits(trained, design, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(design, "digits", out=tmp_path / "run", epochs=4, seed=3, show=stopped_at(0.4))
@@ -166,6 +167,7 @@ def test_the_bits_are_the_same_with_compiled_kernels_and_several_threads(dtype, 
     assert first.read_bytes() == second.read_bytes()
 
 
+@pytest.mark.slow
 def test_going_on_takes_the_setup_that_the_training_began_with(design, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         train(design, "digits", out=tmp_path / "run", epochs=2, show=stopped_at(0.4))

@@ -8,6 +8,7 @@ from convsmith.ops import ALL_OPS, Opaque
 from convsmith.testing import CHECKS, bad_sample_is_refused, check_op, terms_are_counts, text_round_trips
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("op_class", ALL_OPS, ids=lambda op: op.__name__)
 def test_operator_conforms(op_class, check):

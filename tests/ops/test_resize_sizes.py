@@ -26,6 +26,7 @@ def test_every_ratio_conforms(mode, align_corners, size):
             check(sample)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["nearest", "nearest-exact"])
 def test_nearest_picks_torchs_pixel(mode):
     """torch works out the place in float32: at some hundred of these sizes it differs from the exact one.

@@ -174,6 +174,7 @@ def test_a_batch_left_open_takes_any_batch():
         assert Flatten().infer(type).shape == (batch, 128)
 
 
+@pytest.mark.slow
 @checked
 @given(shapes, st.data(), st.booleans(), seeds)
 def test_reductions_are_numpys(shape, data, keepdim, seed):

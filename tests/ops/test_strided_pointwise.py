@@ -21,6 +21,7 @@ for _ in range(20):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 2, 4, 7])
 def test_training_in_channels_last_survives(channels):
     done = subprocess.run([sys.executable, "-c", PROGRAM % (channels, channels)], capture_output=True, check=False)

@@ -76,6 +76,7 @@ def test_names_are_shown_and_not_obeyed():
     assert shown.count("–") > 4  # what was not measured
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accuracies", [(0.7, 0.8, None, 0.9), (None, None), (0.5,)])
 def test_the_picture_has_its_size_and_nothing_runs_over_an_edge(accuracies, tmp_path):
     with Image.open(draw_curves(report(accuracies), tmp_path / "results.png")) as picture:

@@ -52,6 +52,7 @@ def test_any_network_gives_the_numbers_it_gave(name, data):
     assert not [node for node in result.graph.nodes if isinstance(node.op, left)]
 
 
+@pytest.mark.slow
 @given(networks(most_padding=0, pools=("none", "mean"), kinds=("conv", "norm", "act", "max")), st.integers(0, 5))
 @settings(max_examples=40, deadline=None)
 def test_on_a_larger_image_every_place_has_the_score_of_its_window(graph, more):

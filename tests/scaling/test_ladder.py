@@ -57,6 +57,7 @@ def widths(design):
     return [design.stem.width, *(stage.width for stage in design.stage)]
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     side=st.sampled_from([12, 16, 20, 28]),

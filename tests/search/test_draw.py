@@ -75,6 +75,7 @@ def used(limits, design):
     return max([*found, *(memory / measure.limit for measure in limits.others)])
 
 
+@pytest.mark.slow
 @settings(max_examples=20, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(text=files(), limits=BUDGETS, native=st.sampled_from([24, 32, 40]), seed=st.integers(0, 99))
 def test_everything_drawn_is_inside_the_space_and_fills_the_budget(text, limits, native, seed):

@@ -42,6 +42,7 @@ def losses(candidate, values):
     ]
 
 
+@pytest.mark.slow
 def test_race_finds_a_network_within_the_margin_of_the_best(world, memory):
     found, chosen, early = [], [], []
     for seed in range(50):
@@ -62,6 +63,7 @@ def test_race_finds_a_network_within_the_margin_of_the_best(world, memory):
     assert sum(early) < 25  # the world does mislead whoever believes the first rung
 
 
+@pytest.mark.slow
 def test_every_stratum_and_the_best_rule_survive_every_rung(world, memory):
     for seed in range(10):
         events = []
@@ -203,6 +205,7 @@ def test_unlimited_time_ends_with_the_last_seed(world, memory):
     assert max(t.work.images for t in result.finals) == 100 * one.load.train
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draws", [0, 8])
 def test_a_race_stopped_anywhere_goes_on_without_repeating_anything(world, memory, draws):
     whole = world(draws=draws)

@@ -99,6 +99,7 @@ for seed in range(40):
 """
 
 
+@pytest.mark.slow
 def test_processes_that_write_at_once_lose_nothing(tmp_path, work):
     command = [sys.executable, "-c", CHILD, json.dumps(CONTEXT), str(tmp_path), json.dumps(work.to_dict())]
     children = [subprocess.Popen([*command, str(images)]) for images in (100, 200, 300)]

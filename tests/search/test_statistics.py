@@ -46,6 +46,7 @@ def assert_as_wide_as_needed(widths, means, most=1.2):
     assert 0.85 <= np.median(widths) / (2 * 1.96 * np.std(means)) <= most
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("truth", "seeds", "images", "seed_sd"),
     [(0.7, 1, 200, 0.0), (0.98, 1, 360, 0.0), (0.9, 3, 300, 0.01), (0.98, 3, 360, 0.003), (0.8, 5, 2000, 0.005)],
@@ -59,6 +60,7 @@ def test_intervals_of_an_accuracy_cover_the_truth(truth, seeds, images, seed_sd)
     assert_as_wide_as_needed([one.high - one.low for one in estimates], [one.mean() for one in tables], most)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "images"), [(1, 400), (3, 400), (5, 1000)])
 def test_intervals_of_a_paired_difference_cover_the_truth(candidate, seeds, images):
     rng = np.random.default_rng(2)
@@ -79,6 +81,7 @@ def test_intervals_of_a_paired_difference_cover_the_truth(candidate, seeds, imag
     assert np.median(widths) < 0.75 * unpaired
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [2, 3])
 def test_intervals_of_few_seeds_that_differ_cover_the_truth(candidate, seeds):
     """With plain quantiles of the resamples it is 75 to 88 of 100: what few seeds say of their spread is little."""
@@ -248,6 +251,7 @@ def test_rank_agreement(candidate):
     assert rank_agreement(first, rung({0: 1.0, 1: 1.0})) is None
 
 
+@pytest.mark.slow
 def test_being_chosen_by_these_images_adds_nothing_to_the_accuracy(candidate):
     """Three networks that are equally good: the best of them by its finals is flattered, the reported one is not."""
     rng = np.random.default_rng(11)

@@ -123,6 +123,7 @@ for seed in range(100_000):
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_a_journal_that_goes_on_at_once(tmp_path, work):
     path = tmp_path / "j"
     values = [json.dumps(CONTEXT), json.dumps(work.to_dict())]

@@ -71,6 +71,7 @@ def test_the_blocks_that_take_a_fraction_are_these():
     assert tuple(taken) == ENLARGING
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(1, 9), st.integers(2, 6), st.integers(1, 6), st.integers(1, 7), st.sampled_from([1, 2, 4]), st.data()

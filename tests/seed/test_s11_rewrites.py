@@ -115,6 +115,7 @@ def test_the_map_of_scores_is_drawn_over_a_photograph(trained, tmp_path, capsys)
     assert len(np.unique(drawn.reshape(-1, 3), axis=0)) > 20
 
 
+@pytest.mark.slow
 def test_an_exported_file_gives_the_map_that_its_run_gives(trained, tmp_path, capsys):
     """It prepares pixels itself, and a run says how it is done: both see the same numbers."""
     Image.fromarray(np.random.default_rng(3).integers(0, 256, (48, 40, 3), dtype=np.uint8)).save(tmp_path / "photo.png")

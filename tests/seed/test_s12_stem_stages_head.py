@@ -80,6 +80,7 @@ def test_a_foreign_file_is_split_where_its_map_changes_size(name, tmp_path, caps
     assert sum(part["macs"] for part in found["sections"]) == found["totals"]["macs"]
 
 
+@pytest.mark.slow
 def test_ghostnet_v2_has_four_stages_by_resolution(tmp_path, capsys):
     """Behind the stem's stage, whose maps are as large as the stem's: maps of 56, 28, 14 and 7 pixels."""
     graph = foreign(lower(zoo.load("ghostnet-v2")))

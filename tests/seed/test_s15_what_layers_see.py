@@ -31,6 +31,7 @@ def asked(capsys, *arguments):
     return json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_kernels_of_the_first_layer_are_told_apart(folder, capsys):
     """Edges at four angles, a blur and a spot, in a run that otherwise stays as it was learnt."""
     copy = shutil.copytree(folder / "run", folder / "edges")

@@ -202,6 +202,7 @@ def test_settings_that_cannot_be_are_said(values):
     assert raised.value.remedy
 
 
+@pytest.mark.slow
 def test_a_slip_of_the_finger_does_not_keep_the_machine_busy():
     found = designs.picture(SMALL.replace("depth = 2", "depth = 200000"))
     assert "1,000 blocks" in found["error"]["message"]

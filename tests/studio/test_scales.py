@@ -19,6 +19,7 @@ from tests.studio.conftest import SMALL
 FACTORS = some.floats(0.4, 2.5)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(depth=FACTORS, width=FACTORS, resolution=FACTORS)
 def test_what_is_shown_of_a_scaled_design_is_what_its_layers_cost(depth, width, resolution):

@@ -226,6 +226,7 @@ def test_a_picture_comes_back_as_pixels_only(studio):
         assert studio.ask(f"/api/pictures/{name}/{size}", cookie=studio.enter())[0] == 404
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_said_and_the_next_is_taken(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -239,6 +240,7 @@ def test_a_port_in_use_is_said_and_the_next_is_taken(tmp_path):
     assert f"port {port} is in use, taking {studio.port}" in told
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_cleanly_also_with_a_browser_that_waits(tmp_path):
     with running(tmp_path) as studio, socket.create_connection(("127.0.0.1", studio.port)) as idle:
         assert studio.ask("/", cookie=studio.enter())[0] == 200

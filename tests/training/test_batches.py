@@ -21,6 +21,7 @@ MIXED = Policy(flip=True, translate=2, mixup=0.5, cutmix=1.0, operations=RANDAUG
 DATA = training_set(17)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", [None, PLAIN, MIXED], ids=["none", "plain", "mixed"])
 @settings(max_examples=25)
 @given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=8), start=st.integers(0, 50))

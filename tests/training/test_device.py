@@ -127,6 +127,7 @@ def test_the_same_card_is_not_called_exact_and_keeps_its_optimizer(card: Calls, 
     assert_same(straight, resumed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bfloat16", "half"), [(True, "bfloat16"), (False, "float16")])
 def test_where_there_is_a_card_the_race_is_run_on_it(bfloat16: bool, half: str, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CONVSMITH_CACHE", str(tmp_path))

@@ -71,6 +71,7 @@ def test_a_checkpoint_holds_json_and_safetensors_only_and_a_manifest_of_both(tmp
     assert {name: entry["bytes"] for name, entry in entries.items()} == {n: (path / n).stat().st_size for n in names}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "save", "asked", "expected"),
     [
@@ -178,6 +179,7 @@ def test_ctrl_c_on_a_full_disk_still_stops_and_says_what_is_left(
     assert "there is none yet" in lines[0]
 
 
+@pytest.mark.slow
 def test_a_disk_that_refuses_any_one_call_costs_at_most_one_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

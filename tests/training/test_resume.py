@@ -51,6 +51,7 @@ def test_a_resumed_run_is_bit_for_bit_the_run_that_was_not_stopped(
     assert told(tmp_path) == told(tmp_path / "whole")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_a_resumed_run_is_exact_at_every_step(channels_last: bool, tmp_path: Path) -> None:
     """Also where no checkpoint was written at all, in both layouts, and over the ends of epochs."""
@@ -103,6 +104,7 @@ def test_another_number_of_threads_makes_a_resumed_run_inexact(tmp_path: Path) -
     assert "close, not exact: setup threads was 1 and is 2" in lines[0]
 
 
+@pytest.mark.slow
 def test_a_budget_in_seconds_is_exact_only_up_to_the_clock(tmp_path: Path) -> None:
     arguments: dict[str, Any] = {"budget": Budget(seconds=3)}
     with pytest.raises(KeyboardInterrupt):

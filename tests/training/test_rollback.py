@@ -117,6 +117,7 @@ def test_without_rollbacks_the_first_divergence_ends_the_training_and_jumps_are_
     assert trained.incidents == ()
 
 
+@pytest.mark.slow
 def test_the_schedule_of_a_budget_in_seconds_does_not_go_back(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[float] = []
 
