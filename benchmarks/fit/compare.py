@@ -68,12 +68,10 @@ class Table:
     def row(self, key: str, length: int, seed: int) -> trainings.Row:
         return self._rows[key, str(length), seed]
 
-    @functools.cache  # noqa: B019 - a table lives as long as the process
     def pace(self, key: str) -> float:
         """Seconds of the processor for one image."""
         return statistics.median(self.row(key, LENGTHS[-1], seed)["seconds"] / LENGTHS[-1] for seed in self.seeds)
 
-    @functools.cache  # noqa: B019
     def accuracy(self, key: str, images: float) -> float:
         """The mean over seeds, in points."""
         low, high, share = between(images)

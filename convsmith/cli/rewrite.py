@@ -131,11 +131,11 @@ def _named(names: tuple[str, ...]) -> str:
 
 
 def _rows(before: Inspection, after: Inspection) -> Iterator[tuple[str, str, str]]:
-    sides = (before, after)
     for title, name in (("params", "params"), ("macs", "macs"), ("activations", "activations")):
-        yield title, *(f"{one.totals[name]:,}" for one in sides)  # type: ignore[misc]
-    yield "peak memory", *(format_bytes(one.totals["peak_activation_bytes"]) for one in sides)  # type: ignore[misc]
-    yield "sees", *(_sees(one) for one in sides)  # type: ignore[misc]
+        yield title, f"{before.totals[name]:,}", f"{after.totals[name]:,}"
+    peak = "peak_activation_bytes"
+    yield "peak memory", format_bytes(before.totals[peak]), format_bytes(after.totals[peak])
+    yield "sees", _sees(before), _sees(after)
 
 
 def _sees(inspection: Inspection) -> str:

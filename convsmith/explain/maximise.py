@@ -94,6 +94,12 @@ def maximise(
     return Maximised(point, tuple(channels), shown, tuple(first.tolist()), tuple(last.tolist()))
 
 
+def _map(module: nn.Module, graph: Graph, point: Point, normalisation: Normalisation, pixels: Tensor) -> Tensor:
+    """The map of a layer for pixels from 0 to 255."""
+    mean, deviation = _as_tensors(normalisation)
+    return pick(module, graph, {point.name}, (pixels - mean) / deviation)[point.name]
+
+
 def _answers(
     module: nn.Module,
     graph: Graph,
@@ -103,8 +109,7 @@ def _answers(
     pixels: Tensor,
 ) -> Tensor:
     """What each channel says of its own image, (channels,)."""
-    mean, deviation = _as_tensors(normalisation)
-    value = pick(module, graph, {point.name}, (pixels - mean) / deviation)[point.name]
+    value = _map(module, graph, point, normalisation, pixels)
     return value[torch.arange(len(channels)), torch.tensor(list(channels))].mean(dim=(1, 2))
 
 
@@ -117,9 +122,8 @@ def _strongest(
     pixels: Tensor,
 ) -> Tensor:
     """The image to which each channel answers most; a unit that says nothing has no slope to climb."""
-    mean, deviation = _as_tensors(normalisation)
     with torch.inference_mode():
-        value = pick(module, graph, {point.name}, (pixels - mean) / deviation)[point.name]
+        value = _map(module, graph, point, normalisation, pixels)
         return value.flatten(2).mean(dim=2).argmax(dim=0)[list(channels)].clone()
 
 

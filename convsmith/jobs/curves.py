@@ -11,7 +11,6 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,12 +24,12 @@ from convsmith.jobs.curves_run import CurvesRun, Watcher
 from convsmith.jobs.lab import Lab
 from convsmith.jobs.past import results_for
 from convsmith.jobs.report_parts import EVENTS, data_report
+from convsmith.jobs.reported import Reported
 from convsmith.jobs.run_folder import RunFolder
 from convsmith.jobs.scale import scale
 from convsmith.jobs.settings import read_settings
 from convsmith.jobs.step import Show, Tell, ignore, reading
 from convsmith.quantities import format_count
-from convsmith.report.notebook import run_html
 from convsmith.scaling import price
 from convsmith.scaling.axes import factors_between
 from convsmith.scaling.ladder import AXES, Line, budgets, raise_axis
@@ -51,20 +50,8 @@ _SHARES: Final = {"depth": (1.0, 0.0, 0.0), "width": (0.0, 1.0, 0.0), "resolutio
 _EVEN: Final = (1 / 3, 1 / 3, 1 / 3)
 
 
-@dataclass(frozen=True)
-class Curves:
-    """Measured saturation curves: the run folder and everything its report says."""
-
-    folder: Path
-    report: dict[str, Any]
-
-    def to_dict(self) -> dict[str, Any]:
-        """What ``report.json`` holds."""
-        return self.report
-
-    def _repr_html_(self) -> str:
-        """How a notebook shows it."""
-        return run_html(self.report, self.folder)
+class Curves(Reported):
+    """Measured saturation curves: its folder and its report."""
 
 
 def curves(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from convsmith.data import open_images, split_images
 from convsmith.errors import ModelError
@@ -22,10 +20,10 @@ from convsmith.jobs.past import results_for
 from convsmith.jobs.probe import check_threads
 from convsmith.jobs.replay import read_session
 from convsmith.jobs.report_parts import EVENTS, confusion_report, data_report, quality_report
+from convsmith.jobs.reported import Reported
 from convsmith.jobs.run_folder import RunFolder, TrainedNetwork
 from convsmith.jobs.settings import read_settings
 from convsmith.jobs.step import Show, Tell, ignore, reading
-from convsmith.report.notebook import run_html
 from convsmith.search.candidate import START
 from convsmith.search.plan import Load, policy_for
 from convsmith.search.racing import Race, race
@@ -39,20 +37,8 @@ from convsmith.training.events import EventLog
 from convsmith.training.recipe import Recipe
 
 
-@dataclass(frozen=True)
-class Fit:
-    """A finished search: the run folder and everything its report says."""
-
-    folder: Path
-    report: dict[str, Any]
-
-    def to_dict(self) -> dict[str, Any]:
-        """What ``report.json`` holds."""
-        return self.report
-
-    def _repr_html_(self) -> str:
-        """How a notebook shows it."""
-        return run_html(self.report, self.folder)
+class Fit(Reported):
+    """A finished search: its folder and its report."""
 
 
 def fit(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from convsmith.data import Images, Normalisation, open_images, split_images
 from convsmith.design import Design, lower, read_design, write_design
@@ -20,11 +19,11 @@ from convsmith.jobs.references import read_reference
 from convsmith.jobs.rehearsal import check_time, rehearse
 from convsmith.jobs.replay import read_session
 from convsmith.jobs.report_parts import data_report
+from convsmith.jobs.reported import Reported
 from convsmith.jobs.run_folder import RunFolder, TrainedNetwork
 from convsmith.jobs.settings import rate_of, rate_test, read_settings, setup_for, setup_of
 from convsmith.jobs.step import Show, Tell, ignore, reading, training
 from convsmith.jobs.train_report import begin_report, judged_report, trained_report
-from convsmith.report.notebook import run_html
 from convsmith.search.candidate import design_key
 from convsmith.training.batches import TrainingSet
 from convsmith.training.budget import Budget, Outside
@@ -38,20 +37,8 @@ from convsmith.training.recipe import Recipe
 DEFAULT_EPOCHS: Final = 20.0
 
 
-@dataclass(frozen=True)
-class TrainRun:
-    """A finished training: the run folder and everything its report says."""
-
-    folder: Path
-    report: dict[str, Any]
-
-    def to_dict(self) -> dict[str, Any]:
-        """What ``report.json`` holds."""
-        return self.report
-
-    def _repr_html_(self) -> str:
-        """How a notebook shows it."""
-        return run_html(self.report, self.folder)
+class TrainRun(Reported):
+    """A finished training: its folder and its report."""
 
 
 def train(

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convsmith.quantities import format_bytes, format_percent, format_shape
+from convsmith.report.document import WITHOUT_SCRIPTS, document_head
 from convsmith.report.embedded import data_uri
 from convsmith.report.markup import Markup, element, join, table
 
 Data = Mapping[str, Any]
 Pixels = Callable[[str], NDArray[np.uint8] | None]
 
-_POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _GROUPS: Final = 36
 _MEMBERS: Final = 6
 _WITHOUT_PIXELS: Final = 200
@@ -42,14 +42,7 @@ def render_dataset(data: Data, pixels: Pixels) -> str:
     """
     content = list(_content(data, pixels))
     style = "".join(files("convsmith.report").joinpath(name).read_text(encoding="utf-8") for name in _STYLES)
-    head = element(
-        "head",
-        Markup('<meta charset="utf-8">'),
-        Markup(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'),
-        Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-        element("title", f"{data['source']}: convsmith data"),
-        element("style", Markup(style)),
-    )
+    head = document_head(f"{data['source']}: convsmith data", WITHOUT_SCRIPTS, style)
     listed = {one["kind"] for one in data["findings"]}  # as what to do
     links = (element("a", heading, href=f"#{name}") for name, heading, _ in content if name not in listed)
     body = element(

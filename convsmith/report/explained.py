@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Final
 
 from convsmith.files import make_folder, write_atomically, write_text
+from convsmith.report.document import WITHOUT_SCRIPTS, document_head
 from convsmith.report.embedded import data_uri, png_bytes
 from convsmith.report.markup import Markup, element, table
 from convsmith.report.tiles import Pixels
 
-_POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLES: Final = ("page.css", "explained.css")
 
 
@@ -109,14 +109,7 @@ def write_explained(page: Explained, folder: Path) -> tuple[str, ...]:
 def render_explained(page: Explained) -> str:
     """The page as one self-contained document."""
     style = "".join(files("convsmith.report").joinpath(name).read_text(encoding="utf-8") for name in _STYLES)
-    head = element(
-        "head",
-        Markup('<meta charset="utf-8">'),
-        Markup(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'),
-        Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-        element("title", f"{page.title}: convsmith {page.command}"),
-        element("style", Markup(style)),
-    )
+    head = document_head(f"{page.title}: convsmith {page.command}", WITHOUT_SCRIPTS, style)
     links = (element("a", part.heading, href=f"#{part.name}") for part in page.parts)
     tiles = (
         element("div", element("dt", name), element("dd", value), element("dd", remark))

@@ -17,6 +17,7 @@ from typing import Final
 from convsmith.analysis import InputSize, Waste
 from convsmith.interop.conventions import CONVENTIONS
 from convsmith.quantities import format_bytes, format_count, format_percent, format_seconds
+from convsmith.report.document import document_head
 from convsmith.report.inspection_figures import fields_figure, strip_figure
 from convsmith.report.inspection_rows import Data, layer_lines, layer_table, sees_text, shape_text, size_text
 from convsmith.report.markup import Markup, details, element, join, table
@@ -55,13 +56,8 @@ def render_inspection(
         sizes: Input sizes that lose nothing, to be shown.
     """
     script, content = _read("inspection.js"), list(_content(data, waste, sizes))
-    head = element(
-        "head",
-        Markup('<meta charset="utf-8">'),
-        Markup(f'<meta http-equiv="Content-Security-Policy" content="{_policy(script)}">'),
-        Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-        element("title", f"{data['model']}: convsmith inspect"),
-        element("style", Markup(_read("page.css") + _read("inspection.css"))),
+    head = document_head(
+        f"{data['model']}: convsmith inspect", _policy(script), _read("page.css") + _read("inspection.css")
     )
     links = (element("a", heading, href=f"#{name}") for name, heading, _ in content)
     lines = json.dumps(layer_lines(data, formulas)).replace("<", "\\u003c")

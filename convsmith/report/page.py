@@ -14,6 +14,7 @@ from importlib.resources import files
 from plotly.offline import get_plotlyjs
 
 from convsmith.report.charts import Figure
+from convsmith.report.document import document_head
 from convsmith.report.markup import Markup, element, join
 
 Part = tuple[str, str, Markup]
@@ -23,20 +24,13 @@ Part = tuple[str, str, Markup]
 def render_page(title: str, header: Markup, content: Sequence[Part]) -> str:
     """The document: a header with links to the sections, then these, then the scripts that draw their charts."""
     scripts = (get_plotlyjs(), _read("page.js"))
-    parts = (
-        Markup('<meta charset="utf-8">'),
-        Markup(f'<meta http-equiv="Content-Security-Policy" content="{_policy(scripts)}">'),
-        Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-        element("title", title),
-        element("style", Markup(_read("page.css"))),
-    )
     links = (element("a", heading, href=f"#{name}") for name, heading, _ in content)
     body = (
         element("header", header, element("nav", *links, aria_label="sections")),
         element("main", *(_section(*one) for one in content)),
         *(element("script", Markup(script)) for script in scripts),
     )
-    head = element("head", *parts)
+    head = document_head(title, _policy(scripts), _read("page.css"))
     return f'<!doctype html>\n<html lang="en">{head}\n{element("body", *body)}</html>\n'
 
 

@@ -36,11 +36,11 @@ def run_finals(
 
 def _finalists(track: Track, standing: Sequence[Candidate], full: int) -> dict[str, Any]:
     """Keys, images and seeds of the finals: one more finalist where that costs neither a seed nor length."""
-    rule = [candidate for candidate in standing if candidate.rule][:1]
-    rule += [candidate for candidate in standing if candidate.start]
+    always = [candidate for candidate in standing if candidate.rule][:1]
+    always += [candidate for candidate in standing if candidate.start]
 
     def plan(best: int) -> tuple[list[Candidate], FinalsPlan]:
-        field = list({candidate.key: candidate for candidate in (*standing[:best], *rule)}.values())
+        field = list({candidate.key: candidate for candidate in (*standing[:best], *always)}.values())
         return field, divide_finals(track.left(), full, track.paces(field), track.load, track.policy)
 
     field, divided = plan(track.policy.finalists + 1)

@@ -6,33 +6,21 @@ import base64
 import json
 import os
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from jobs_digits import TINY
-from jobs_small_fit import PLENTY, quick
 
 from convsmith.cli.main import run
-from convsmith.design import parse_design
 from convsmith.errors import RunError
-from convsmith.jobs.curves import curves
-from convsmith.jobs.fit import fit
 from convsmith.jobs.recompute import recompute
-from convsmith.jobs.train import train
+from tests.studio.run_folders import make_runs
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """A finished run of each kind."""
     folder = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CONVSMITH_CACHE", str(folder / "cache"))
-        quick(patch)
-        train(parse_design(TINY), "digits", out=folder / "train", epochs=2)
-        fit("digits", macs=60_000, minutes=PLENTY, out=folder / "fit")
-        curves(parse_design(TINY), "digits", out=folder / "curves", resolution=0.625, epochs=0.5, seeds=2)
-    return SimpleNamespace(**{kind: folder / kind for kind in ("train", "fit", "curves")})
+    return make_runs(folder)
 
 
 def log_only(runs, kind, target, lines=None):
