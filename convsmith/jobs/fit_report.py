@@ -90,12 +90,13 @@ def _entered(race: Searched) -> dict[str, Candidate]:
 
 
 def _replacements(race: Searched, field: Field) -> list[str]:
-    names = {candidate.key: candidate.design.name for candidate in field.candidates}
-    return [
-        f"{names[old]} was slower than the budget when it was timed; {new.design.name} took its place in the finals"
-        for old, new in _entered(race).items()
-        if new.replaces
-    ]
+    drawn = {candidate.key: candidate for candidate in field.candidates}
+
+    def note(old: Candidate, new: Candidate) -> str:
+        why = "left room in the budget" if new.macs > old.macs else "was slower than the budget"
+        return f"{old.design.name} {why} when it was timed; {new.design.name} took its place in the finals"
+
+    return [note(drawn[key], new) for key, new in _entered(race).items() if new.replaces]
 
 
 def _named(

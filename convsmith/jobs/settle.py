@@ -1,4 +1,4 @@
-"""The last word on a latency budget: who is to enter the finals is timed, and what is too slow is made smaller."""
+"""The last word on a latency budget: who is to enter the finals is timed, and made smaller or wider to fill it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ _ROOM: Final = 0.985
 _FURTHER: Final = 0.94
 """And by this factor less each time that it did not do."""
 _TRIES: Final = 20
+_FILLED: Final = 0.95
+"""Share of the budget below which a network is made wider."""
+_WIDER_TRIES: Final = 3
 
 
 class Settler:
-    """Times networks in turns, and replaces those over the budget by the next smaller ones on their lines.
+    """Times networks in turns; those over the budget or far below it give their places to the next on their lines.
 
     Args:
         stand: Where they are timed.
@@ -57,8 +60,29 @@ class Settler:
         return [latency.seconds for latency in self._stand.measure([candidate.design for candidate in field])]
 
     def _within(self, candidate: Candidate, seconds: float) -> Candidate:
-        if seconds <= self._latency.limit:
-            return dataclasses.replace(candidate, seconds=seconds)
+        if seconds > self._latency.limit:
+            return self._shrunk(candidate, seconds)
+        if seconds < _FILLED * self._latency.limit and not candidate.start:  # weights do not fit another width
+            return self._widened(candidate, seconds)
+        return dataclasses.replace(candidate, seconds=seconds)
+
+    def _widened(self, candidate: Candidate, seconds: float) -> Candidate:
+        """The candidate wider, where that is within the budget as measured; else itself."""
+        aim, predicted = _ROOM, self._latency.cost(candidate.design)
+        for _ in range(_WIDER_TRIES):
+            try:
+                wider = self._solved(candidate.design, aim * self._latency.limit * predicted / seconds)
+            except BudgetError:
+                break
+            if self._latency.cost(wider) <= predicted:  # another limit is in the way
+                break
+            measured = self._stand.measure([wider])[0].seconds
+            if seconds < measured <= self._latency.limit:
+                return self._replaced(candidate, wider, seconds, measured)
+            aim *= _FURTHER
+        return dataclasses.replace(candidate, seconds=seconds)
+
+    def _shrunk(self, candidate: Candidate, seconds: float) -> Candidate:
         first, aim, fastest = seconds, _ROOM, seconds
         design = candidate.design
         for _ in range(_TRIES):
@@ -77,25 +101,32 @@ class Settler:
 
     def _smaller(self, design: Design, latency: float) -> Design:
         """The design with widths, and if need be fewer blocks, for a predicted latency and within all other limits."""
-        others = tuple(
-            dataclasses.replace(one, limit=latency) if one.name == LATENCY else one for one in self._limits.others
-        )
-        limits = dataclasses.replace(self._limits, others=others)
         for shape in _line(design):
             try:
-                return solve(shape, limits, quantum=self._quantum, pixels=0)
+                return self._solved(shape, latency)
             except BudgetError:
                 continue
         return narrowest(with_total_depth(design, len(design.stage)))
 
+    def _solved(self, shape: Design, latency: float) -> Design:
+        """The design with widths for a predicted latency and within all other limits.
+
+        Raises:
+            BudgetError: If there are none.
+        """
+        others = tuple(
+            dataclasses.replace(one, limit=latency) if one.name == LATENCY else one for one in self._limits.others
+        )
+        return solve(shape, dataclasses.replace(self._limits, others=others), quantum=self._quantum, pixels=0)
+
     def _replaced(self, candidate: Candidate, design: Design, before: float, seconds: float) -> Candidate:
         origin = "draw:narrowed" if candidate.start else candidate.origin  # weights do not fit another width
-        smaller = make_candidate(design, origin, candidate.shares, self._limits)
+        other = make_candidate(design, origin, candidate.shares, self._limits)
         self._tell(
             f"  {candidate.design.name} takes {format_seconds(before)} of {format_seconds(self._latency.limit)}; "
-            f"in its place {smaller.design.name}, {format_seconds(seconds)}"
+            f"in its place {other.design.name}, {format_seconds(seconds)}"
         )
-        return dataclasses.replace(smaller, replaces=candidate.key, seconds=seconds)
+        return dataclasses.replace(other, replaces=candidate.key, seconds=seconds)
 
 
 def _line(design: Design) -> Iterator[Design]:

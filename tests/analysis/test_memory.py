@@ -138,6 +138,7 @@ def kept_by_torch(graph: Graph) -> int:
     return sum(kept.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "mobilenet-v1", "efficientnet-b0"])
 def test_what_training_keeps_is_what_torch_saves(name):
     graph = lower(zoo.load(name))

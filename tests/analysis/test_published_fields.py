@@ -36,6 +36,7 @@ CENTERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("build", "image", "size", "stride", "padding"), TABLE)
 def test_fields_of_the_published_table(build, image, size, stride, padding):
     graph = build(image)

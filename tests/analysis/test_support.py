@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -87,6 +88,7 @@ def gradient_support(graph: Graph, axis: int) -> list[int]:
     return [sum(1 << pixel for pixel, weight in enumerate(row) if weight > least) for row in weights]
 
 
+@pytest.mark.slow
 @given(networks(st.one_of(SHRINKING, GROWING)))
 @settings(max_examples=60)
 def test_units_see_the_pixels_that_have_a_gradient(graph):
@@ -97,6 +99,7 @@ def test_units_see_the_pixels_that_have_a_gradient(graph):
         assert list(seen[axis][graph.outputs[0]]) == gradient_support(graph, axis)
 
 
+@pytest.mark.slow
 @given(networks(st.one_of(SHRINKING, GROWING)))
 @settings(max_examples=150)
 def test_no_unit_sees_beyond_its_field(graph):
@@ -110,6 +113,7 @@ def test_no_unit_sees_beyond_its_field(graph):
                     assert first <= pixel <= last
 
 
+@pytest.mark.slow
 @given(networks(SHRINKING, means=False))
 @settings(max_examples=150)
 def test_units_inside_the_image_see_to_both_ends_of_their_field(graph):
@@ -125,6 +129,7 @@ def test_units_inside_the_image_see_to_both_ends_of_their_field(graph):
                     assert (min(pixels(mask)), max(pixels(mask))) == (first, last)
 
 
+@pytest.mark.slow
 @given(networks(SHRINKING, means=False))
 @settings(max_examples=100)
 def test_the_shortest_path_is_the_chain_that_sees_least(graph):

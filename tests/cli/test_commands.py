@@ -24,6 +24,7 @@ def test_help_lists_every_command_with_its_own_summary(capsys):
         assert " ".join(summary.split()) in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--help"], ["inspect", "zoo:resnet18"]])
 def test_help_and_inspect_start_without_torch(arguments):
     program = f"import sys; from convsmith.cli.main import run; run({arguments}); assert 'torch' not in sys.modules"

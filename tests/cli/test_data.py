@@ -34,6 +34,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_findings_are_shown_with_files_and_with_what_to_do(planted, here, capsys):
     assert run(["data", str(planted), "--no-labels"]) == 0
     captured = capsys.readouterr()

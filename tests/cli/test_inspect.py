@@ -188,6 +188,7 @@ def test_which_has_the_nearest_if_nothing_fits(capsys):
     assert json.loads(output(capsys, "zoo:resnet50", "--which", "7", "--json", code=1))["found"] == []
 
 
+@pytest.mark.slow
 def test_a_convention_replaces_the_total(capsys):
     totals = json.loads(output(capsys, "zoo:resnet50", "--json"))["conventions"]
     for name in CONVENTIONS:

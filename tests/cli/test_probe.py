@@ -105,6 +105,7 @@ def net(tmp_path):
     return str(path)
 
 
+@pytest.mark.slow
 def test_with_a_network_every_setup_that_was_raced_is_told_and_the_best_is_remembered(asked, net, capsys, monkeypatch):
     assert run(["probe", net, "--batch", "64", "--race", "10ms", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["training"]

@@ -44,6 +44,7 @@ def test_importing_the_package_imports_nothing_else():
     assert set(convsmith.__all__) >= {"inspect", "scale", "zoo", "train", "evaluate", "predict", "export", "fit"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [("inspect", "zoo:resnet152", "--json"), ("zoo", "vgg16")])
 def test_a_reader_that_leaves_early_is_no_error(arguments):
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}

@@ -31,6 +31,7 @@ def threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [3, 1])
 @pytest.mark.parametrize("policy", [COPIED, RESAMPLED, OPERATED], ids=["copied", "resampled", "operated"])
 @settings(max_examples=60)
@@ -55,6 +56,7 @@ def test_threads_change_no_bit(policy: Policy) -> None:
     np.testing.assert_array_equal(results[0], results[2])
 
 
+@pytest.mark.slow
 def test_large_batches_which_are_done_in_parts_get_the_same_bits() -> None:
     pixels, ids = noise(4, 3, 760, 800, 3), np.arange(3)
     images = augment(pixels, ids, seed=SEED, epoch=EPOCH, policy=RESAMPLED)

@@ -49,6 +49,7 @@ def by_pillow(name: str, pixels: NDArray[np.uint8], level: float) -> NDArray[np.
     return np.asarray(PILLOW[name](picture, level)).reshape(pixels.shape)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(PILLOW))
 @settings(max_examples=60)
 @given(pixels=IMAGES, magnitude=st.one_of(st.floats(0, 10), st.integers(0, 10).map(float)), sample=st.integers(0, 9999))

@@ -85,6 +85,7 @@ def test_ridge_weights_are_those_of_scikit_learn_on_the_other_folds():
             assert np.allclose(found[fold][:, 3 * number : 3 * number + 3].T, judge.coef_, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_labelling_is_learnt_apart_from_the_others_and_nothing_is_left_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_CHUNK", 32)
     pixels, labels = noise(0, 100, 12, 12, 1), np.arange(100) % 3
@@ -185,6 +186,7 @@ def test_a_sound_set_has_next_to_no_suspects(digits, tmp_path):
     assert found.judged == len(digits)
 
 
+@pytest.mark.slow
 def test_labels_without_meaning_are_not_judged(digits, tmp_path):
     random = np.random.default_rng(0)
     nonsense = replace(

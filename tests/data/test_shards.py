@@ -152,6 +152,7 @@ def test_an_archive_that_cannot_be_read_is_refused_in_one_line(tmp_path: Path, h
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_damaged_archive_is_refused_or_gives_what_is_whole(tmp_path: Path) -> None:
     path = shard(tmp_path / "x.tar", ["a", "b", "a", "b"])
     content, images = path.read_bytes(), open_images(path, side=11, channels=3)

@@ -78,6 +78,7 @@ def ghost_bottleneck(x, arrays, stride, inner, se, attended):
     return y + x
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("channels", [10, 6])
 @pytest.mark.parametrize("attended", [False, True])

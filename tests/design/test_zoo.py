@@ -88,6 +88,7 @@ def test_a_network_has_the_figures_of_its_module_or_paper(name):
     assert activations in ([], [None], [totals["activations"]])
 
 
+@pytest.mark.slow
 def test_the_deconvolution_network_costs_what_its_layers_cost_in_torch():
     """VGG16 with batch norm down to one pixel, and up again, layer by layer."""
 

@@ -9,6 +9,8 @@ import pytest
 from convsmith.cli.main import run
 from tests.explain.explain_digits import draw_digit, train_digits
 
+pytestmark = pytest.mark.slow
+
 TEXT = (Path(__file__).parents[2] / "docs" / "explain.md").read_text(encoding="utf-8")
 LINES = [line.split("#")[0] for line in TEXT.splitlines() if line.startswith("convsmith ")]
 
@@ -27,7 +29,6 @@ def here(folder, monkeypatch, tmp_path):
     monkeypatch.setenv("CONVSMITH_CACHE", str(tmp_path))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("line", LINES)
 def test_a_command_line_runs(line, capsys):
     words = shlex.split(line)[1:]

@@ -55,6 +55,7 @@ def test_a_page_says_what_comes_out(name, walked):
     assert walked(name)[0] == read("en", name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WALKED)
 def test_a_picture_is_what_its_command_draws(name, walked):
     text, drawn = walked(name)

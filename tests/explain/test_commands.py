@@ -13,6 +13,8 @@ from convsmith.cli.main import run
 from convsmith.errors import ConvsmithError
 from tests.explain.explain_digits import draw_digit
 
+pytestmark = pytest.mark.slow
+
 
 def asked(capsys, *arguments):
     assert run([*map(str, arguments), "--json"]) == 0
@@ -32,7 +34,6 @@ def check_page(folder, name):
     return page
 
 
-@pytest.mark.slow
 def test_features_shows_the_last_map_of_every_section(run_folder, digit, tmp_path, capsys):
     found = asked(capsys, "features", run_folder, digit, "--out", tmp_path / "out")
     assert [layer["name"] for layer in found["layers"]] == ["stem.act", "stage1.block2.act", "stage2.block2.act"]
@@ -59,7 +60,6 @@ def test_a_picture_of_any_size_and_colour_is_brought_to_the_network(run_folder, 
         np.testing.assert_array_equal(found.pixels[..., 0], expected)
 
 
-@pytest.mark.slow
 def test_features_finds_what_excites_and_makes_images(run_folder, digit, tmp_path, capsys):
     found = asked(
         capsys, "features", run_folder, digit, "--layer", "stage1", "--among", "digits", "--make", "--patches", 3,
@@ -87,7 +87,6 @@ def test_kernels_are_shown_and_tagged(run_folder, tmp_path, capsys):
     assert "cycles per pixel" in capsys.readouterr().out
 
 
-@pytest.mark.slow
 def test_similarity_says_what_is_alike(run_folder, tmp_path, capsys):
     found = asked(capsys, "similarity", run_folder, "digits", "--count", 256, "--out", tmp_path / "out")
     table = np.array(found["cka"], float)
@@ -110,7 +109,6 @@ def test_similarity_of_few_images_has_no_nan_and_says_so(run_folder, capsys):
     assert "NaN" not in json.dumps(found)
 
 
-@pytest.mark.slow
 def test_dead_channels_and_dead_layers_are_named(run_folder, tmp_path, capsys):
     from convsmith.interop.weights import read_metadata, read_weights, write_weights
 
@@ -129,7 +127,6 @@ def test_dead_channels_and_dead_layers_are_named(run_folder, tmp_path, capsys):
     assert "do not vary" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_saliency_explains_the_answer_and_scores_every_map(run_folder, digit, tmp_path, capsys):
     found = asked(capsys, "saliency", run_folder, digit, "--out", tmp_path / "out")
     assert (found["class"], found["answer"]) == ("0", "0")

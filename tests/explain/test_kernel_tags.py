@@ -74,6 +74,7 @@ def test_a_kernel_acts_on_pixels_and_not_on_what_normalisation_made_of_them():
     assert tag_kernels("layer", equal, 1, (10.0, 60.0, 60.0)).tags[0].colour == "red-cyan"
 
 
+@pytest.mark.slow
 def test_one_in_six_kernels_of_random_numbers_is_called_oriented():
     """What the page says of chance."""
     found = tag_kernels("layer", np.random.default_rng(0).normal(size=(3000, 1, 3, 3)), 1)

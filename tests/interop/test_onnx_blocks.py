@@ -47,6 +47,7 @@ def check(path: Path, stem: str = "conv", block: str = "conv", task: str = "clas
     assert relative_error(by_runtime(file, [image])[0], expected) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", BLOCKS)
 def test_a_block(block: str, tmp_path: Path) -> None:
     check(tmp_path, block=block)

@@ -238,6 +238,7 @@ def test_every_truncation_is_refused_or_read(content: bytes) -> None:
         survives(content[:end])
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=300)
 def test_any_bytes_changed_give_a_clear_error_or_a_reading(content: bytes, data: st.DataObject) -> None:

@@ -127,6 +127,7 @@ MODULES: dict[str, nn.Module] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("opset", [11, 13, 17])
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module_gives_the_same_table_by_itself_and_exported(name: str, opset: int) -> None:

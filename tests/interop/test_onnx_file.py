@@ -68,11 +68,13 @@ def check(graph: Graph, path: Path, batches: tuple[int, ...]) -> None:
             assert relative_error(by_runtime(path, inputs, optimised=optimised)[0], want) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_every_operator_runs_as_in_float64_torch(sample: Sample, tmp_path: Path) -> None:
     check(one_node(sample.op, sample.types), tmp_path / "one.onnx", (1, 2, 7))
 
 
+@pytest.mark.slow
 def test_the_batch_is_open_wherever_the_operator_takes_any(tmp_path: Path) -> None:
     fixed = set[str]()
     for sample in [sample for op in ALL_OPS for sample in op.samples() if writable(sample.op) and sample.types]:

@@ -55,6 +55,7 @@ def off(found: Tensor, wanted: Tensor) -> float:
     return ((found - wanted).norm() / (wanted.norm() + 1e-6)).item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DESIGNS)
 def test_merged_steps_compute_what_the_steps_compute(name: str):
     plain = network_of(design(name))

@@ -93,6 +93,7 @@ def test_text_of_a_node_without_inputs():
 awkward = st.text(alphabet="ab) <-,\"'\\=()sharesx\n", max_size=12) | st.sampled_from(ODD_NAMES)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.lists(awkward, min_size=4, max_size=4, unique=True), awkward.filter(bool), st.booleans())
 def test_names_and_attributes_cannot_be_taken_for_the_grammar(names, function, reads):
@@ -111,6 +112,7 @@ def test_any_number_reads_back(value):
     assert read_op(write_op(Scalar("add", value)), ALL_OPS) == Scalar("add", value)
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(graphs())
 def test_any_graph_reads_back(graph):

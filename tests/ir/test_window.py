@@ -48,6 +48,7 @@ def placed(draw):
     return window, size
 
 
+@pytest.mark.slow
 @checked
 @given(placed())
 def test_output_size_counts_the_placements_that_fit(case):
@@ -55,6 +56,7 @@ def test_output_size_counts_the_placements_that_fit(case):
     assert max(window.output_size(size), 0) == len(slide(window, size))
 
 
+@pytest.mark.slow
 @checked
 @given(placed())
 def test_reads_are_the_pixels_under_the_taps(case):
@@ -63,6 +65,7 @@ def test_reads_are_the_pixels_under_the_taps(case):
         assert list(window.reads(output, size)) == seen
 
 
+@pytest.mark.slow
 @checked
 @given(placed())
 def test_real_taps_counts_all_reads(case):
@@ -73,6 +76,7 @@ def test_real_taps_counts_all_reads(case):
     assert window.output_uses(size) == tuple(len(read) for read in slide(window, size))
 
 
+@pytest.mark.slow
 @checked
 @given(placed())
 def test_covered_are_the_pixels_that_any_window_reads(case):
@@ -82,6 +86,7 @@ def test_covered_are_the_pixels_that_any_window_reads(case):
     assert window.covered(size).bit_length() <= size
 
 
+@pytest.mark.slow
 @checked
 @given(placed())
 def test_the_remainder_is_what_lies_after_the_last_window(case):
@@ -92,6 +97,7 @@ def test_the_remainder_is_what_lies_after_the_last_window(case):
     assert window.remainder(size) == len(tape(window, size)) - end
 
 
+@pytest.mark.slow
 @checked
 @given(windows, sizes, st.integers(1, 30))
 def test_reaching_gives_the_outputs_asked_for(window, size, outputs):

@@ -236,6 +236,7 @@ def test_small_absent_and_uneven_classes_are_told(tmp_path):
     assert "22.5 times" in told["imbalance"].summary
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [1, 2, 5])
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_the_smallest_images_are_checked_too(side, mode, tmp_path):

@@ -172,6 +172,7 @@ def test_a_network_that_cannot_be_trained_is_named_and_left_out(measured, tmp_pa
     assert any("loss must stay finite" in note for note in report["notes"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

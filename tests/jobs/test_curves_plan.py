@@ -23,6 +23,7 @@ def seconds_of(plan, paces=PACES, load=LOAD):
     return sum(paces[key] * (plan.images + load.test / 3) * plan.seeds for key in plan.keys)
 
 
+@pytest.mark.slow
 @given(
     available=st.floats(1, 1e5), seeds=st.integers(1, 5), epochs=st.none() | st.floats(0.1, 30),
     train=st.integers(200, 50_000), slow=st.floats(0.1, 10),

@@ -36,6 +36,7 @@ def test_a_candidate_that_diverges_has_failed_at_once_and_is_not_tried_at_a_lowe
     assert "rollback" not in told
 
 
+@pytest.mark.slow
 def test_a_network_that_no_image_gets_through_is_refused_while_it_is_timed(tmp_path: Path, monkeypatch):
     """Its last activation is dead, so only the bias of the head is left."""
     images = open_images("digits")

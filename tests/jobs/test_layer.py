@@ -22,6 +22,7 @@ from convsmith.ops import AvgPool2d, Conv2d, ConvTranspose2d
 EXACT = 1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=60)
 @given(data=st.data())
@@ -263,6 +264,7 @@ def test_too_much_is_refused_before_it_is_begun():
         _ = convsmith.pool("4x4", 2).matrix
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [["conv", "--input", "4x4", "--kernel", "3"], ["pool", "--input", "4x4", "--global"]]
 )

@@ -91,6 +91,7 @@ def test_a_module_that_cannot_be_imported_is_named():
         open_model("no_such_package:net")
 
 
+@pytest.mark.slow
 def test_the_same_network_through_three_doors(tmp_path: Path):
     design = zoo.load("mobilenet-v2")
     graph = lower(design)

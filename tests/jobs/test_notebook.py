@@ -84,6 +84,7 @@ def test_a_run_shows_its_outcome_and_nothing_in_it_is_markup(kind):
     assert "time was &lt;short&gt;" in shown
 
 
+@pytest.mark.slow
 def test_a_design_starts_without_what_only_a_notebook_needs():
     code = "import sys, convsmith.design; print([name for name in sys.modules if name.startswith('convsmith.')])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

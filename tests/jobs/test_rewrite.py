@@ -34,6 +34,7 @@ def small():
     return net.graph(net.add(ReLU(), x, name="act"))
 
 
+@pytest.mark.slow
 def test_the_gate_stops_a_rule_that_does_not_keep_its_word(liar, tmp_path, capsys):
     with pytest.raises(GateError, match="same numbers within 1e-09"):
         convsmith.rewrite(small(), "forgetful")

@@ -39,6 +39,7 @@ def module(design):
     return initialise(build(lower(read_design(design))), 0)
 
 
+@pytest.mark.slow
 def test_a_recipe_file_changes_what_it_names_and_nothing_else(design, tmp_path, capsys):
     (tmp_path / "recipe.toml").write_text("batch = 32\n[policy]\ncutout = 2\n")
     options = ["--epochs", "1", "--out", str(tmp_path / "run"), "--recipe", str(tmp_path / "recipe.toml"), "--json"]
@@ -147,6 +148,7 @@ def test_minutes_cover_reading_judging_and_exporting(design, tmp_path, monkeypat
     assert 0 < done.report["seconds"]["final"] < 6.0 - outside.after
 
 
+@pytest.mark.slow
 def test_too_few_minutes_are_refused_with_the_least_that_work(design, tmp_path):
     with pytest.raises(TrainingError, match=r"minutes must leave time to train.*give at least \d.*kept"):
         train(design, "digits", out=tmp_path / "run", minutes=0.02)

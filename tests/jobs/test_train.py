@@ -176,6 +176,7 @@ def test_going_on_takes_the_setup_that_the_training_began_with(design, tmp_path,
     assert done.report["plan"]["threads"] == 1
 
 
+@pytest.mark.slow
 def test_what_went_wrong_and_was_mended_is_told_and_in_the_report(design, tmp_path, monkeypatch):
     limits = iter([None] * 9 + [1.0])
     monkeypatch.setattr("convsmith.training.guard.Guard.spike", lambda *_: next(limits, None))
@@ -196,6 +197,7 @@ def test_a_training_without_incidents_says_so(trained):
     assert trained.report["incidents"] == trained.report["notes"] == []
 
 
+@pytest.mark.slow
 def test_going_on_elsewhere_is_close_and_says_what_differs(design, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         train(design, "digits", out=tmp_path / "run", epochs=1, show=stopped_at(0.4))
@@ -233,6 +235,7 @@ def fingerprint(folder, but=""):
     }
 
 
+@pytest.mark.slow
 def test_the_image_folder_is_never_written_to(design, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     digit_folder(tmp_path / "digits", np.arange(200))
@@ -308,6 +311,7 @@ def test_a_run_without_its_report_can_be_used_but_is_judged_on_all_images(copy):
     assert evaluate(copy, "digits").judged_on == "all images"
 
 
+@pytest.mark.slow
 def test_json_is_all_there_is_on_standard_output(trained, design, tmp_path, capsys):
     picture = tmp_path / "two\nlines.png"
     Image.fromarray(digit_pixels()[0, ..., 0]).save(picture)

@@ -37,6 +37,7 @@ def pixels(window: Window, outputs: int, size: int) -> list[list[int]]:
     return [[pixel for _, pixel in window.reads(output, size)] for output in range(outputs)]
 
 
+@pytest.mark.slow
 @checked
 @given(st.data(), st.integers(1, 12), st.integers(2, 3))
 def test_slices_read_what_python_slices(data, size, axis):
@@ -51,6 +52,7 @@ def test_slices_read_what_python_slices(data, size, axis):
     assert op.window(type)[3 - axis] == Window()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", range(1, 13))
 def test_adaptive_pools_read_what_torch_documents(size):
     """From floor(i * size / outputs) to ceil((i + 1) * size / outputs), for every ratio of small sizes."""
@@ -78,6 +80,7 @@ def test_pixel_shuffles_undo_each_other(factor):
     assert pixels(there.window(type)[0], 3 * factor, 3) == [[row] for row in range(3) for _ in range(factor)]
 
 
+@pytest.mark.slow
 @checked
 @given(
     st.integers(1, 9), st.integers(1, 3), st.integers(1, 3), st.tuples(st.integers(0, 3), st.integers(0, 3)),

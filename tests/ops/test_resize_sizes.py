@@ -17,6 +17,7 @@ MODES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "align_corners"), MODES)
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 8])
 def test_every_ratio_conforms(mode, align_corners, size):

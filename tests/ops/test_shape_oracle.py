@@ -113,6 +113,7 @@ def equations(draw):
     return sizes, *map("".join, places), "".join(result[: draw(st.integers(0, len(result)))])
 
 
+@pytest.mark.slow
 @checked
 @given(equations(), seeds)
 def test_einsum_is_the_loop_over_all_indices(case, seed):
@@ -133,6 +134,7 @@ def test_einsum_is_the_loop_over_all_indices(case, seed):
     )
 
 
+@pytest.mark.slow
 @checked
 @given(shapes, st.data(), seeds)
 def test_moving_elements_is_numpys(shape, data, seed):

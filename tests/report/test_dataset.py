@@ -132,6 +132,7 @@ def test_hostile_names_are_shown_and_not_obeyed(page):
     assert "set <b>" in page.text
 
 
+@pytest.mark.slow
 def test_thousands_of_findings_do_not_drown_the_page():
     groups = [[picture(f"{group}/{member}.png") for member in range(50)] for group in range(2000)]
     unread = [[picture(f"x{number}", remark="empty file")] for number in range(5000)]

@@ -174,6 +174,7 @@ def test_a_single_training_has_a_page_without_a_search():
     assert page.data("confusion")
 
 
+@pytest.mark.slow
 def test_a_design_that_this_version_does_not_know_is_still_shown():
     report = fit_report()
     report["chosen"]["design"] = 'name = "from the future"\n[stem]\nblock = "unheard of"\n'

@@ -49,6 +49,7 @@ def check_formulas(graph):
                 assert both_sides(formula) == (ledger[term], ledger[term]), (layer.name, formula)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", zoo.names())
 def test_every_formula_of_the_zoo_is_what_the_ledger_says(name):
     graph = lower(zoo.load(name))

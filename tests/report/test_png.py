@@ -10,6 +10,7 @@ from convsmith.report.png import CHOSEN, render_png
 from tests.report.sample import fit_report, train_report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "report",
     [
@@ -31,6 +32,7 @@ def test_it_is_a_picture_of_1600_by_900(report, tmp_path):
     assert not ink[-4:].any()
 
 
+@pytest.mark.slow
 def test_the_chosen_network_is_marked_on_the_map(tmp_path):
     report = fit_report()
     red = [int(CHOSEN[at : at + 2], 16) for at in (1, 3, 5)]

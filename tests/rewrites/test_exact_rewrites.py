@@ -36,6 +36,7 @@ def assert_same(one, other):
     assert np.abs(one.ravel() - other.ravel()).max() <= 1e-10 * scale
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["full-convolution", "fold-norm", "zero-insertion"])
 @given(st.data())
 @settings(max_examples=60, deadline=None)

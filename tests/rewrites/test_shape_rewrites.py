@@ -42,6 +42,7 @@ FIRST = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIRST)
 @given(st.data())
 @settings(max_examples=60, deadline=None)

@@ -41,6 +41,7 @@ def test_memory_of_a_design_is_what_inspect_says(name):
     assert price(zoo.load(name)).memory == totals["weight_bytes"] + totals["peak_activation_bytes"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "efficientnet-b0", "vgg16", "mobilenet-v2"])
 def test_what_a_file_stores_is_what_the_module_holds(name):
     state = build(lower(zoo.load(name))).state_dict()

@@ -126,6 +126,7 @@ def inside(value, ends):
     assert ends[0] - 1e-6 <= value <= ends[1] + 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("macs", [20_000, 30_000, 60_000, 200_000, 1_000_000])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_no_draw_of_the_default_space_is_refused_however_small_the_budget(macs, seed):
@@ -134,6 +135,7 @@ def test_no_draw_of_the_default_space_is_refused_however_small_the_budget(macs, 
     assert sum(1 for candidate in field.candidates if not candidate.rule) == 16
 
 
+@pytest.mark.slow
 def test_changing_families_early_ones_come_first_and_all_kinds_of_networks_occur():
     declared = DEFAULT.model_copy(update={"family_changes": 1, "se_ratio": (0.0, 0.25)})
     field = make_field(Space(Limits(macs=8_000_000), 3, 32, 10, declared), 24, seed=0)

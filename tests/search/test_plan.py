@@ -39,6 +39,7 @@ def situations(draw):
     return draw(st.floats(1, 1e6)), field, paces, load, policy
 
 
+@pytest.mark.slow
 @given(situations())
 def test_plans_keep_their_promises(situation):
     available, field, paces, load, policy = situation
@@ -148,6 +149,7 @@ def test_a_plan_can_be_printed_and_stored():
     assert len(json.loads(json.dumps(plan.to_dict()))["rungs"]) == 3
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(situations())
 def test_the_least_time_is_the_least_that_trains_long_enough(situation):

@@ -82,6 +82,7 @@ def test_every_stratum_and_the_best_rule_survive_every_rung(world, memory):
         assert result.best_rule in result.finalists
 
 
+@pytest.mark.slow
 def test_what_rungs_are_ranked_by_can_be_recomputed_from_the_events(world, memory):
     one, events = world(), []
     run(one, memory(), emit=lambda name, fields: events.append((name, json.loads(json.dumps(fields)))))
@@ -122,6 +123,7 @@ def test_half_of_the_drawn_places_go_to_networks_that_were_only_foreseen(world, 
         assert len({t.candidate.key for t in rung}) == len(rung)
 
 
+@pytest.mark.slow
 def test_a_network_that_cannot_be_timed_is_left_out_with_its_cause(world, memory):
     one, study = world(), memory()
     bad = {one.candidates[0].key, one.candidates[7].key}
@@ -144,6 +146,7 @@ def test_a_network_that_cannot_be_timed_is_left_out_with_its_cause(world, memory
         run(one, memory())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hours", [4, 10, 11, 12])
 def test_finals_are_paired_on_fresh_seeds_and_the_locked_test(world, memory, hours):
     one = world()
@@ -157,6 +160,7 @@ def test_finals_are_paired_on_fresh_seeds_and_the_locked_test(world, memory, hou
     assert len({t.work.images for t in result.finals}) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [150.0, 600.0, 1 * HOURS, 4 * HOURS])
 @pytest.mark.parametrize("slowdown", [0.7, 1.0, 1.5, 2.0])
 def test_deadline_is_obeyed_and_the_time_is_used(world, memory, seconds, slowdown):
@@ -220,6 +224,7 @@ def test_a_race_stopped_anywhere_goes_on_without_repeating_anything(world, memor
         assert len(first.works) + len(second.works) == len(whole.works)
 
 
+@pytest.mark.slow
 def test_resume_from_a_journal_on_disk(world, tmp_path):
     whole = world(draws=4)
     expected = run(whole, Study(tmp_path / "whole", {"data": "a"}))
@@ -251,6 +256,7 @@ def test_failed_networks_are_kept_with_their_cause_and_never_chosen(world, memor
     assert not any(t.candidate.key in bad for t in (*result.rungs[1], *result.rungs[2], *result.finals))
 
 
+@pytest.mark.slow
 def test_a_finalist_that_fails_with_every_seed_drops_out(world, memory):
     bad = run(world(), memory()).finalists[0]
     result = run(world(broken=lambda work: work.final and work.candidate == bad), memory(), 12 * HOURS)
@@ -332,6 +338,7 @@ def smaller(one, candidate):
     return replaced
 
 
+@pytest.mark.slow
 def test_who_is_replaced_before_the_finals_leaves_its_place_to_the_other(world, memory):
     one, calls = world(), []
     result = run(one, memory(), settle=settler(one, calls))

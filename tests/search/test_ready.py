@@ -21,6 +21,7 @@ SPACES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPACES)
 def test_each_fills_the_budget_and_takes_the_images_as_they_are(name):
     space = SPACES[name]

@@ -37,6 +37,7 @@ def test_a_curve_that_rises_to_the_end_pays(candidate):
     assert [gain.difference for gain in found.gains] == pytest.approx([0.05] * 3, abs=0.012)
 
 
+@pytest.mark.slow
 def test_a_curve_that_is_flat_from_a_point_on_stops_there(candidate):
     found = saturation(curve(candidate, [0.70, 0.80, 0.80, 0.80], images=200_000), MARGIN)
     assert (found.kind, found.at) == ("stops", 1)
@@ -54,6 +55,7 @@ def test_few_images_tell_nothing_and_it_says_so(candidate):
     assert found.at in (0, 1)
 
 
+@pytest.mark.slow
 def test_slow_gains_that_add_up_are_not_called_a_stop(candidate):
     """Each step is within the margin, all of them together are not."""
     found = saturation(curve(candidate, [0.800, 0.804, 0.808, 0.812, 0.816], images=400_000), MARGIN)
@@ -65,12 +67,14 @@ def test_one_point_says_nothing(candidate):
     assert saturation([], MARGIN).kind == "short"
 
 
+@pytest.mark.slow
 def test_flat_curves_are_rarely_said_to_pay(candidate):
     """The last step of a flat curve looks like a gain about once in forty."""
     kinds = [saturation(curve(candidate, [0.8, 0.8], images=1_000, seeds=3, number=n), MARGIN).kind for n in range(120)]
     assert kinds.count("pays") <= 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("images", "deviation"), [(2_000, 0.015), (5_000, 0.005)])
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 def test_an_interval_of_a_gain_misses_the_truth_about_once_in_twenty(candidate, images, deviation, seeds):

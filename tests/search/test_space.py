@@ -16,6 +16,7 @@ SPACES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPACES)
 def test_every_entrant_is_within_the_budget_and_can_be_built(name):
     space = SPACES[name]

@@ -283,6 +283,7 @@ def test_costs_that_hardly_differ_do_not_decide(candidate):
     assert judge([*better, *much_cheaper]).chosen.candidate.macs == 960
 
 
+@pytest.mark.slow
 def test_the_spread_from_seed_to_seed_is_found_beyond_that_of_the_images(candidate):
     rng = np.random.default_rng(12)
     for true in (0.0, 0.02):

@@ -11,6 +11,7 @@ import convsmith
 from convsmith.cli.main import run
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 6), st.integers(0, 4), st.integers(1, 3))
 def test_the_size_is_torchs(i, k, s, p, d):

@@ -91,6 +91,7 @@ def test_on_a_larger_image_it_gives_a_map_of_scores(trained, tmp_path, capsys):
     assert read_onnx(out).graph.inputs[0][1].shape == (1, 3, 32, 48)
 
 
+@pytest.mark.slow
 def test_the_map_of_scores_is_drawn_over_a_photograph(trained, tmp_path, capsys):
     pixels = np.zeros((40, 60, 3), np.uint8)
     pixels[:, 30:] = 255

@@ -63,6 +63,7 @@ def foreign(graph: Graph) -> Graph:
     return Graph("foreign", graph.inputs, tuple(nodes), tuple(names[value] for value in graph.outputs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet-v2"])
 def test_a_foreign_file_is_split_where_its_map_changes_size(name, tmp_path, capsys):
     """Read from a file whose names know no stages, the borders are those of the paper, by size of the map."""

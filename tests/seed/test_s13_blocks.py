@@ -21,6 +21,7 @@ MADE_OF = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", MADE_OF)
 def test_a_network_made_of_the_block_costs_what_is_published(block, capsys):
     name, params, macs = MADE_OF[block]

@@ -8,6 +8,8 @@ import pytest
 from convsmith.cli.main import run
 from tests.explain.explain_digits import train_digits
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
@@ -22,7 +24,6 @@ def found(tmp_path_factory):
     return json.loads(text.getvalue()) | {"out": folder / "out"}
 
 
-@pytest.mark.slow
 def test_the_border_of_the_stages_is_seen_from_layer_to_layer(found):
     stages = [layer["section"] for layer in found["layers"]]
     table = np.array(found["cka"], float)

@@ -12,6 +12,8 @@ from convsmith.cli.main import run
 from convsmith.interop.weights import read_metadata, read_weights, write_weights
 from tests.explain.explain_digits import draw_digit, train_digits
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -31,7 +33,6 @@ def asked(capsys, *arguments):
     return json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.slow
 def test_kernels_of_the_first_layer_are_told_apart(folder, capsys):
     """Edges at four angles, a blur and a spot, in a run that otherwise stays as it was learnt."""
     copy = shutil.copytree(folder / "run", folder / "edges")

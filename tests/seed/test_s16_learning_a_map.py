@@ -15,6 +15,8 @@ from convsmith.training.learner import Learner
 from convsmith.training.setup import Setup
 from tests.explain.explain_digits import DESIGN
 
+pytestmark = pytest.mark.slow
+
 TRAIN = ["train", "digits.toml", "digits", "--epochs", "4", "--seed", "1", "--out"]
 
 
@@ -45,7 +47,6 @@ def test_it_has_learnt_what_it_was_not_shown(capsys):
     assert all(abs(sum(label["probability"] for label in all_ten) - 1) < 1e-5 for all_ten in labels)
 
 
-@pytest.mark.slow
 def test_a_training_that_was_stopped_ends_with_the_same_weights(monkeypatch, capsys):
     steps = []
     step = Learner.step

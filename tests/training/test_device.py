@@ -64,6 +64,7 @@ def test_the_pretended_card_refuses_what_a_card_refuses(card: Calls) -> None:
         there + torch.ones(3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe",
     [
@@ -95,6 +96,7 @@ def test_judging_borrows_a_network_and_gives_it_back(card: Calls) -> None:
     assert is_here(theirs)
 
 
+@pytest.mark.slow
 def test_a_training_on_a_card_goes_on_without_one_close_not_exact(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +115,7 @@ def test_a_training_on_a_card_goes_on_without_one_close_not_exact(
     assert_same(straight, resumed)  # but for what a real card would add up in another order
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:for .*copying from a non-meta parameter")  # it is none, and is copied to
 def test_the_same_card_is_not_called_exact_and_keeps_its_optimizer(card: Calls, tmp_path: Path) -> None:
     arguments = {**SHORT, "recipe": ADAMW}

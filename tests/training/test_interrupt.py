@@ -86,6 +86,7 @@ def test_an_application_that_handles_sigterm_itself_keeps_its_handler() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
+@pytest.mark.slow
 def test_a_terminated_training_goes_on_exactly(tmp_path: Path) -> None:
     (tmp_path / "whole").mkdir()
     straight = logged(tmp_path / "whole")

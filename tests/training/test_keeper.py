@@ -33,6 +33,7 @@ def kept(folder: Path) -> list[int]:
     return sorted(int(path.name.removeprefix("step-")) for path in folder.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("judgements", "best"),
     [((0.5, 0.9, 0.7, 0.6), 10), ((0.9, 0.5, 0.9, 0.1), 5), ((0.1, 0.2, 0.3, 0.4), 20)],
@@ -118,6 +119,7 @@ def refusing(number: int, calls: set[int]) -> Callable[..., Any]:
     return write
 
 
+@pytest.mark.slow
 def test_a_write_that_fails_once_is_tried_again_without_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "write_folder", refusing(errno.EIO, {3, 7, 8}))
     lines: list[str] = []
@@ -126,6 +128,7 @@ def test_a_write_that_fails_once_is_tried_again_without_a_word(tmp_path: Path, m
     assert kept(tmp_path) == [19, 20]
 
 
+@pytest.mark.slow
 def test_a_write_that_fails_again_and_again_is_warned_of_and_training_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

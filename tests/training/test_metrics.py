@@ -54,6 +54,7 @@ def test_wilson_gives_the_published_intervals(correct: int, n: int, low: float, 
     assert metrics.wilson(correct, n) == pytest.approx((low, high), abs=5e-5)
 
 
+@pytest.mark.slow
 @given(st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_wilson_stays_in_the_unit_interval_around_the_share(pair: tuple[int, int]) -> None:
     low, high = metrics.wilson(*pair)

@@ -47,6 +47,7 @@ def without_norms() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(200, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_parts_learn_what_the_whole_batch_would(error: Exception) -> None:
     whole, small = Small(without_norms(), 10**9), Small(without_norms(), 5, error, since=3)
@@ -61,6 +62,7 @@ def test_parts_learn_what_the_whole_batch_would(error: Exception) -> None:
     assert [incident.step for incident in found.incidents] == [3, 3]
 
 
+@pytest.mark.slow
 def test_a_failed_pass_leaves_no_trace_in_running_statistics_or_chance(tmp_path: Path) -> None:
     """As a run that was given small parts from the start; the toy has batch norm and dropout."""
     setup = dataclasses.replace(SETUP, micro_batch=8)
@@ -121,6 +123,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
         run(module=nn.Sequential(nn.Flatten(), nn.Linear(7, 2)))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_its_smaller_parts(tmp_path: Path) -> None:
     (tmp_path / "whole").mkdir()
     straight = logged(tmp_path / "whole", module=Small(network(), 8), **SHORT)

@@ -58,6 +58,7 @@ def test_the_fastest_measured_setup_is_chosen_and_leaves_no_trace() -> None:
     assert json.loads(json.dumps(chosen.to_dict()))["measured"][0]["seconds"] == fastest.seconds
 
 
+@pytest.mark.slow
 def test_kernels_take_part_where_the_network_can_use_them() -> None:
     chosen = race_setups(Merging, (3, 12, 12), 8, seconds=0.05)
     assert chosen.kernels

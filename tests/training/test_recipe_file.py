@@ -49,6 +49,7 @@ def test_augmentation_can_be_switched_off(tmp_path: Path) -> None:
     assert read_recipe(write(tmp_path, "policy = false\n"), BASE).policy is None
 
 
+@pytest.mark.slow
 @given(recipe=RECIPES, base=RECIPES)
 def test_what_is_written_is_read_back_whatever_the_base(
     tmp_path_factory: pytest.TempPathFactory, recipe: Recipe, base: Recipe

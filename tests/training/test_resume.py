@@ -29,6 +29,7 @@ MIXED = Policy(translate=1, mixup=0.4, cutmix=1.0)
 RATES = {"sgd": 0.3, "adamw": 0.01}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", [POLICY, MIXED, None], ids=["augmented", "mixed", "plain"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("ema", [0.1, 0.0], ids=["averaged", "not averaged"])
@@ -72,6 +73,7 @@ def test_a_resumed_run_is_exact_at_every_step(channels_last: bool, tmp_path: Pat
         assert told(folder) == told(tmp_path / "whole")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -97,6 +99,7 @@ def test_what_makes_a_resumed_run_inexact_is_named_and_does_not_stop_it(
     assert (event["step"], event["file"]) == (5, "step-000000005")
 
 
+@pytest.mark.slow
 def test_another_number_of_threads_makes_a_resumed_run_inexact(tmp_path: Path) -> None:
     interrupted(tmp_path, 5)
     lines: list[str] = []
@@ -135,11 +138,13 @@ def test_a_resumed_run_is_exact_with_several_threads_and_in_bfloat16(dtype: Any,
     assert_same(straight, run(**arguments, checkpoints=tmp_path, resume=True, module=network(seed=9)))
 
 
+@pytest.mark.slow
 def test_a_finished_run_resumes_to_its_result(tmp_path: Path) -> None:
     first = run(checkpoints=tmp_path)
     assert_same(first, run(checkpoints=tmp_path, resume=True, module=network(seed=9)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["state.safetensors", "state.json", "manifest.json"])
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "gone"])
 def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(damage: str, file: str, tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ class Upset(nn.Module):
         return self.net(images) * (self.factor if self.calls == self.at else 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [math.nan, math.inf, 1e4])
 def test_the_rest_is_learnt_at_half_the_rate_from_the_last_good_state(factor: float, tmp_path: Path) -> None:
     """Held against a loop of plain torch."""
@@ -148,6 +149,7 @@ def test_a_jump_is_measured_by_the_running_loss_or_by_guessing() -> None:
     assert Guard(10, active=False).spike(1e9, 1.0) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [0, 64])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_going_back_restores_all_that_a_checkpoint_does(

@@ -1,0 +1,241 @@
+"""The figures that committed results hold, as rows of a table: what, how much, what it was to be."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from convsmith.quantities import format_bytes, format_count, format_percent, format_seconds
+
+Result = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One figure.
+
+    Attributes:
+        what: Is measured.
+        found: The figure, with its unit.
+        goal: What it was to be; empty where none was set.
+        met: Whether it is.
+    """
+
+    what: str
+    found: str
+    goal: str = ""
+    met: bool = True
+
+    def cells(self) -> tuple[str, str, str]:
+        return self.what, self.found, self.goal and f"{self.goal}: {'met' if self.met else '**missed**'}"
+
+
+def at_least(what: str, value: float, goal: float, show: Callable[[float], str]) -> Row:
+    """A figure that is the better the larger it is."""
+    return Row(what, show(value), f"at least {show(goal)}", value >= goal)
+
+
+def at_most(what: str, value: float, goal: float, show: Callable[[float], str]) -> Row:
+    """A figure that is the better the smaller it is."""
+    return Row(what, show(value), f"at most {show(goal)}", value <= goal)
+
+
+def times(value: float) -> str:
+    return f"{value:.4g} times"
+
+
+def percent(fraction: float) -> str:
+    return format_percent(fraction, 1 if 0.02 < fraction < 0.98 else 2)
+
+
+def points(gain: Result) -> str:
+    """A difference in points of accuracy with its interval."""
+    mean, low, high = (100 * gain[key] for key in ("mean", "low", "high"))
+    return f"{mean:+.1f} points ({low:+.1f} to {high:+.1f}; {gain['seeds']} seeds)"
+
+
+def peers(result: Result) -> Iterator[Row]:
+    tools = ", ".join(name for name in result["tools"] if name not in ("torch", "torchvision", "timm"))
+    others = result["totals"] - result["equal"] - len(result["unexplained"])
+    yield Row(f"totals compared, by the conventions of {tools} and torch", f"{result['totals']:,}")
+    yield Row("equal to the last digit", f"{result['equal']:,}")
+    yield Row("different, with the tool's reason named in the file", f"{others:,}")
+    yield at_most("different without a reason", len(result["unexplained"]), 0, format_count)
+    apart = {name: max(of.values()) / min(of.values()) for name, of in result["networks"].items()}
+    for name in ("torchvision:resnet50", "torchvision:convnext_tiny"):
+        yield Row(f"largest over smallest total that the tools print for `{name}`", times(apart[name]))
+
+
+def sweep(result: Result) -> Iterator[Row]:
+    for title, group in result["groups"].items():
+        macs, params = group["macs equal to half of FlopCounterMode"], group["parameters equal"]
+        yield Row(f"{title}: networks read", f"{group['read']:,} of {group['networks']:,}")
+        yield Row(f"{title}: multiply-adds equal to half of FlopCounterMode's", f"{macs:,}")
+        yield Row(f"{title}: parameters equal to torch's", f"{params:,}")
+
+
+def onnx_real(result: Result) -> Iterator[Row]:
+    what = f"{result['compared']} networks, rebuilt in torch, against onnxruntime: largest relative difference"
+    yield at_most(what, result["largest_disagreement"], result["goals"]["disagreement"], "{:.1g}".format)
+
+
+def foreign_weights(result: Result) -> Iterator[Row]:
+    goals, mnist = result["goals"], result["mnist"]
+    photographs = result["photographs_right"]
+    yield at_least("photographs that EfficientNet-Lite0 tells rightly", photographs, goals["photographs"], format_count)
+    yield at_least("a published digit recognizer on MNIST", mnist["accuracy"], goals["mnist"], percent)
+
+
+def inspector(result: Result) -> Iterator[Row]:
+    goal = result["goals"]["times faster than the fastest peer"]
+    for row in result["networks"]:
+        ours, theirs = (row["times"][name]["median"] for name in ("convsmith", row["fastest_peer"]))
+        what = f"{row['network']}: {format_seconds(ours)}; over the fastest peer, {row['fastest_peer']}"
+        yield at_least(what, theirs / ours, goal, times)
+
+
+def start(result: Result) -> Iterator[Row]:
+    names = {"help": "--help", "inspect_resnet50": "inspect zoo:resnet50", "conv": "conv"}
+    goals = result["goals"]
+    for key, name in names.items():
+        yield at_most(
+            f"`convsmith {name}`, as a process", result["processes"][key]["median"], goals[key], format_seconds
+        )
+    calls = {"call": result["calls"]["inspect_resnet50"], "conv_matrix": result["conv_matrix"]}
+    yield at_most("the table of ResNet-50, from Python", calls["call"]["median"], goals["call"], format_seconds)
+    what = "the matrix of a 32x32x16 to 16 3x3 layer"
+    yield at_most(what, calls["conv_matrix"]["median"], goals["conv_matrix"], format_seconds)
+
+
+def arithmetic(result: Result) -> Iterator[Row]:
+    goals = result["goals"]
+    yield at_least(
+        "random layers on which loop, matrix and torch in float64 agree",
+        result["layers"],
+        goals["layers"],
+        format_count,
+    )
+    yield at_most("largest difference", result["largest_difference"], goals["largest_difference"], "{:.0e}".format)
+    what = "megabytes for the matrix of a 32x32x16 to 16 3x3 layer"
+    yield at_most(what, result["matrix_megabytes"], goals["matrix_megabytes"], format_count)
+
+
+def solver(result: Result) -> Iterator[Row]:
+    goals, rows = result["goals"], result["rows"]
+    yield at_most("networks above their budget", sum(row["above"] for row in rows), goals["above"], format_count)
+    what = f"networks that fill 97 % of it where any can, in the worst of {len(rows)} cases"
+    yield at_least(what, result["least_filled"], goals["filled"], percent)
+    what = "networks made in a second"
+    yield at_least(what, result["designs_per_second"]["median"], goals["designs_per_second"], format_count)
+
+
+def latency(result: Result) -> Iterator[Row]:
+    estimate, line = result["estimate"], result["fitted_floor_macs_activations"]
+    yield Row(f"error of the predicted time, median of {result['networks']}", percent(estimate["median_ape"]))
+    yield Row("the same of a line through multiply-adds and activations", percent(line["median_ape"]))
+    yield Row("networks within 10 %", percent(estimate["within_10"]))
+    yield Row("rank correlation of predicted and measured times", f"{estimate['spearman']:.3f}")
+
+
+def cache(result: Result) -> Iterator[Row]:
+    for name, ratios in result["ratios"].items():
+        yield at_least(f"{name.replace('_', ' ')}, over Pillow in one process", ratios["cache"], result["goal"], times)
+        yield Row("the same on one core", times(ratios["cache_on_one_core"]))
+
+
+def augment(result: Result) -> Iterator[Row]:
+    for size, policies in result["policies"].items():
+        ratios = [policy["ratio"] for policy in policies.values()]
+        yield Row(f"{size}, {len(ratios)} policies", f"{min(ratios):.1f} to {max(ratios):.1f} times")
+
+
+def large(result: Result) -> Iterator[Row]:
+    what = f"memory while {format_bytes(result['shards']['bytes'])} of shards are cached and trained on"
+    yield at_most(what, result["peak_anonymous_bytes"], result["limit_bytes"], format_bytes)
+
+
+def training(result: Result) -> Iterator[Row]:
+    for name, network in result["networks"].items():
+        goals, dtype = result["goals"][name], network["setup"]["dtype"]
+        yield at_least(f"{name}, over the usual loop", network["times_usual"], goals["times_usual"], times)
+        what = f"{name}, over the best plain configuration, tuned by hand"
+        yield at_least(what, network["times_tuned"], goals["times_tuned"], times)
+        if "share_of_peak" in goals:
+            what = f"{name}, share of the peak of matrix products in {dtype}"
+            yield at_least(what, network["share_of_peak"][dtype], goals["share_of_peak"], percent)
+
+
+def loops(result: Result) -> Iterator[Row]:
+    goals = {"inverted residual": 3.0, "residual": 2.5}
+    for name, network in result["networks"].items():
+        for loop, ratio in network["times"].items():
+            what = f"{name}, over {loop} {result['loops'].get(loop, 'torch')}"
+            yield at_least(what, ratio, goals[name], times) if loop == "plain" else Row(what, times(ratio))
+
+
+def probe(result: Result) -> Iterator[Row]:
+    for name, network in result["networks"].items():
+        seconds = format_seconds(network["race_seconds"]["median"])
+        yield Row(
+            f"{name}: given away to the best of all setups, after {seconds}", percent(network["regret"]["median"] - 1)
+        )
+
+
+def threads(result: Result) -> Iterator[Row]:
+    for where in ("alone", "in company"):
+        for how in ("awake", "asleep"):
+            yield Row(f"{where}, threads wait {how}", times(result["times_default"][where][how]))
+
+
+def resume(result: Result) -> Iterator[Row]:
+    goals = result["goals"]
+    for name, network in result["networks"].items():
+        yield at_most(f"{name}: share of the time that checkpoints take", network["share"], goals["share"], percent)
+        seconds = network["calls"]["resume"]["median"]
+        yield at_most(f"{name}: going on from a checkpoint", seconds, goals["resume"], format_seconds)
+
+
+def minutes(result: Result) -> Iterator[Row]:
+    for name, run in result["runs"].items():
+        off, asked = run["off by"], format_seconds(run["asked"])
+        yield Row(f"{name}, {asked}", format_percent(off, signed=True), "within 3 %", abs(off) <= 0.03)
+
+
+def recipe(result: Result) -> Iterator[Row]:
+    for name, gain in result["muon over sgd"].items():
+        yield Row(f"Muon over SGD, {name}", points(gain))
+    for name, gain in result["muon, one thing changed"].items():
+        if gain["seeds"] >= 3:
+            yield Row(name, points(gain))
+
+
+def intervals(result: Result) -> Iterator[Row]:
+    rows = result["rows"]
+    for key, what in (("pooled", "differences between finalists"), ("chosen", "the accuracy of the chosen network")):
+        low, high = (percent(end(row[key] for row in rows)) for end in (min, max))
+        yield Row(f"95 % intervals that cover {what}, {len(rows)} cases of {result['repeats']}", f"{low} to {high}")
+
+
+def searcher(result: Result) -> Iterator[Row]:
+    for arm, by_time in result["mean"].items():
+        yield Row(arm, "; ".join(f"{row['regret']:.2f} in {time}" for time, row in by_time.items()))
+
+
+def fit_photographs(result: Result) -> Iterator[Row]:
+    low, high = (percent(end) for end in result["accuracy"]["ci95"])
+    yield Row("the chosen network", f"{percent(result['accuracy']['test'])} ({low} to {high})")
+    finalists = {name: rule for name, rule in result["rules"].items() if rule["judged_on"] == "test"}
+    for name, rule in finalists.items():
+        low, high = (percent(end) for end in rule["ci95"])
+        better = rule["probability_chosen_is_better"]
+        found = f"{percent(rule['accuracy'])} ({low} to {high})"
+        yield Row(
+            f"what the rule {name} makes of the budget",
+            found if better is None else f"{found}; behind with probability {percent(better)}",
+        )
+    macs, budget = [row["macs"] for row in result["candidates"]], result["budget"]["macs"]
+    within = sum(0.97 * budget < one <= budget for one in macs) / len(macs)
+    yield at_least(f"of {len(macs)} networks trained, those within 97 % to 100 % of the budget", within, 1, percent)
+    used, asked = result["seconds"]["total"], 60 * result["budget"]["minutes"]
+    yield Row("time used of that given", percent(used / asked))

@@ -1,0 +1,153 @@
+"""docs/measured.md: every figure that convsmith states about itself, beside its goal, from what benchmarks wrote.
+
+python benchmarks/measured.py    # writes the page anew
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import figures
+import harness
+from figures import Result, Row
+
+PAGE = Path(__file__).parents[1] / "docs" / "measured.md"
+
+HEAD = """# What is measured
+
+Every figure that convsmith states about itself, beside its goal where there was one; goals that were missed stand among
+the others. Speeds were compared side by side in one run, on machines of two cores that others used too; medians.
+The files, under `benchmarks/results/`, have the spread, the machine and the versions as well.
+`python benchmarks/measured.py` writes this page from them.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """What one benchmark found.
+
+    Attributes:
+        title: Of the section.
+        result: Name of the file.
+        command: That writes the file.
+        rows: The figures in the file.
+        why: What the figures leave open, and why a goal was missed.
+    """
+
+    title: str
+    result: str
+    command: str
+    rows: Callable[[Result], Iterator[Row]]
+    why: str = ""
+
+    def __str__(self) -> str:
+        result = read(self.result)
+        cpu = result["machine"]["cpu"]
+        rows = list(self.rows(result))
+        cells = [("figure", "measured", "goal"), ("---", "---", "---"), *map(Row.cells, rows)]
+        width = 3 if any(row.goal for row in rows) else 2
+        table = "\n".join(f"| {' | '.join(row[:width])} |" for row in cells)
+        head = f"## {self.title}\n\n`{self.command}`, `{self.result}.json`, {cpu}."
+        return "\n\n".join(part for part in (head, table, textwrap.fill(self.why, 120)) if part)
+
+
+def read(name: str) -> Result:
+    """A committed result."""
+    return json.loads((harness.RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+SECTIONS = (
+    Section("Counts against those of other tools", "peers", "make bench-peers", figures.peers),
+    Section("Networks that can be read", "sweep", "make bench-sweep", figures.sweep),
+    Section("Files of other programs", "onnx_real", "python benchmarks/onnx_real.py", figures.onnx_real),
+    Section("Weights of others", "foreign_weights", "python benchmarks/foreign_weights.py", figures.foreign_weights),
+    Section(
+        "Time for the table of a module",
+        "inspector",
+        "make bench-peers",
+        figures.inspector,
+        "The others run the network once, which for a small one takes little; ours reads it operator by operator "
+        "without running it, so its time goes with their number.",
+    ),
+    Section(
+        "Time to start",
+        "start",
+        "python benchmarks/start.py",
+        figures.start,
+        "Measured beside other work, on a machine about half as fast as that on which the goals were set.",
+    ),
+    Section("Convolution arithmetic", "arithmetic", "python benchmarks/arithmetic.py", figures.arithmetic),
+    Section("Networks for a budget", "solver", "python benchmarks/solver.py", figures.solver),
+    Section("Predicted time on this machine", "latency", "python benchmarks/latency.py", figures.latency),
+    Section(
+        "Building the cache",
+        "cache",
+        "python benchmarks/cache.py",
+        figures.cache,
+        "Two cores are all there are: what one core gains cannot double fully.",
+    ),
+    Section("Augmenting whole batches over image by image", "augment", "python benchmarks/augment.py", figures.augment),
+    Section("More images than memory", "large", "python benchmarks/large.py", figures.large),
+    Section(
+        "Training, on a processor with bfloat16",
+        "training",
+        "python benchmarks/training.py FOLDER",
+        figures.training,
+        "The inverted residual network is a thousandth below its second goal. In bfloat16 the residual network trains "
+        "faster than matrix products in float32 could at 60 % of their peak, but what lies between its convolutions is "
+        "memory traffic, which bfloat16 only halves, while the peak grows sevenfold.",
+    ),
+    Section(
+        "Training, on a processor without bfloat16",
+        "loops",
+        "make bench-loops",
+        figures.loops,
+        "The goal of the residual network was set on a processor with bfloat16; in float32 the convolutions of all "
+        "loops are the same calls of one library.",
+    ),
+    Section("The race of setups", "probe", "python benchmarks/probe.py", figures.probe),
+    Section(
+        "How threads wait, over the default of the library",
+        "threads",
+        "python benchmarks/threads.py",
+        figures.threads,
+        "In company: while another program keeps every core busy.",
+    ),
+    Section("Checkpoints", "resume", "python benchmarks/resume.py", figures.resume),
+    Section(
+        "How well `--minutes` is kept",
+        "minutes",
+        "python benchmarks/minutes.py",
+        figures.minutes,
+        "Missed where the cache is still empty, as the pace of the last judging is then known too late, and where "
+        "whole trainings are long beside the time.",
+    ),
+    Section("The recipe", "recipe", "python benchmarks/recipe.py FOLDER", figures.recipe),
+    Section(
+        "A whole `fit`: cifar10-20k, 8M multiply-adds, 45 minutes",
+        "fit-cifar10-20k",
+        "python benchmarks/fit.py FOLDER",
+        figures.fit_photographs,
+    ),
+    Section("Intervals of `fit`", "intervals", "python benchmarks/intervals.py", figures.intervals),
+    Section(
+        "The search: points behind the best of networks whose accuracy is known",
+        "searcher",
+        "python benchmarks/searcher.py",
+        figures.searcher,
+        "All have the same seconds. Halving that is given the networks of the rules too comes as near as ours.",
+    ),
+)
+
+
+def page() -> str:
+    """The text of docs/measured.md."""
+    return "\n".join((HEAD, *(f"{section}\n" for section in SECTIONS)))
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
