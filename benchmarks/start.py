@@ -5,6 +5,7 @@ python benchmarks/start.py
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -20,7 +21,9 @@ FACTS = ("cost", "fields", "sections", "waste", "memory", "training", "lints")
 
 
 def process(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "convsmith", *arguments], check=True, stdout=subprocess.DEVNULL)
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}  # an installed package is compiled already
+    command = [sys.executable, "-m", "convsmith", *arguments]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
 
 
 def analysis(model: str) -> float:

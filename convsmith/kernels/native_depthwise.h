@@ -1,10 +1,17 @@
 /* Depthwise convolution of ELEMENT maps (images, height, width, channels); included once for each element type.
 
    Weights are float32, taps x channels. A window is a list of the pixels that it meets, worked out once for a pixel
-   and used for all channels, LANES at a time, so that sums stay in registers. */
+   and used for all channels, LANES at a time, so that sums stay in registers: as many as one of the processor's holds,
+   since GCC keeps wider vectors in memory. */
 
 #ifndef LANES
+#if defined(__AVX512F__)
 #define LANES 16
+#elif defined(__AVX__)
+#define LANES 8
+#else
+#define LANES 4
+#endif
 typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4)));
 typedef int32_t whole_lanes __attribute__((vector_size(4 * LANES), aligned(4)));
 
