@@ -11,7 +11,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from convsmith.kernels import Activation, activation_of, depthwise, normalise, takes_depthwise, takes_map, takes_norm
+from convsmith.kernels import (
+    Activation,
+    activation_of,
+    depthwise,
+    normalise,
+    normed_depthwise,
+    takes_depthwise,
+    takes_map,
+    takes_norm,
+)
 from convsmith.kernels.activation import NO_ACTIVATION
 from convsmith.ops.torch_modules import Call
 
@@ -93,6 +102,30 @@ class Depthwise:
 
 
 @dataclasses.dataclass(frozen=True)
+class NormedDepthwise:
+    """A normalisation with its activation, and the depthwise convolution that alone reads it."""
+
+    normalised: Normalised
+    depthwise: Depthwise
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """One operator where the kernels take the map, else one after the other."""
+        norm, module = self.normalised.norm.module, self.depthwise.convolution.module
+        cast = torch.is_autocast_enabled("cpu") and x.dtype != torch.get_autocast_dtype("cpu")
+        if (
+            takes_map(x)
+            and not cast
+            and isinstance(norm, nn.BatchNorm2d)
+            and takes_norm(norm)
+            and isinstance(module, nn.Conv2d)
+            and module.weight.dtype == torch.float32
+        ):
+            stride, padding = module.stride[0], int(module.padding[0])
+            return normed_depthwise(x, norm, self.normalised.activation, module.weight, stride, padding)
+        return self.depthwise(self.normalised(x))
+
+
+@dataclasses.dataclass(frozen=True)
 class Pointwise:
     """A 1x1 convolution: with channels last in memory a product of two matrices, and faster taken for one."""
 
@@ -158,6 +191,10 @@ def _from_norm(norm: Step, next_alone: Callable[[Step], Step | None]) -> tuple[l
         parts.append(reader)
     assert isinstance(norm.run, Child)
     run = Normalised(norm.run, add, follows, activation)  # pyright: ignore[reportArgumentType]
+    reader = next_alone(last)
+    if add is None and reader is not None and isinstance(reader.run, Child) and takes_depthwise(reader.run.module):
+        parts.append(reader)
+        return parts, Step(NormedDepthwise(run, Depthwise(reader.run)), inputs, reader.output, ())
     return parts, Step(run, inputs, last.output, ())
 
 

@@ -15,7 +15,8 @@ from torch.autograd.function import once_differentiable
 from convsmith.kernels.native import Plane, call
 
 _LARGEST_KERNEL: Final = 7
-_MOST_PARTS: Final = 16  # of the images, each with its own sums of the weights' gradient
+MOST_PARTS: Final = 16
+"""Of the images, each with its own sums of the weights' gradient."""
 
 
 def takes_depthwise(module: nn.Module) -> bool:
@@ -54,9 +55,8 @@ def depthwise(x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
 class _Depthwise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
-        taps, plane = _taps(weight), _plane(x, weight, stride, padding)
-        shape = (x.shape[0], x.shape[1], plane.out_height, plane.out_width)
-        y = torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last)
+        taps, plane = taps_of(weight), plane_of(x, weight, stride, padding)
+        y = empty_output(x, plane)
         call("depthwise", x.dtype, x, taps, y, byref(plane))
         ctx.save_for_backward(x, weight)
         ctx.plane = plane
@@ -72,7 +72,7 @@ class _Depthwise(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             of_x = _gradient(x, gradient, weight, plane)
         if ctx.needs_input_grad[1]:
-            parts = min(_MOST_PARTS, plane.images)
+            parts = min(MOST_PARTS, plane.images)
             sums = torch.empty(parts, plane.kernel**2, plane.channels)
             call("depthwise_weight_gradient", x.dtype, x, gradient, sums, parts, byref(plane))
             of_weight = sums.sum(0).t().reshape(weight.shape)
@@ -81,20 +81,32 @@ class _Depthwise(torch.autograd.Function):
 
 def _gradient(x: Tensor, gradient: Tensor, weight: Tensor, plane: Plane) -> Tensor:
     result = torch.empty_like(x)
-    if plane.stride == 1:  # a convolution with the kernel turned round
-        turned = _plane(gradient, weight, 1, plane.kernel - 1 - plane.padding)
-        call("depthwise", x.dtype, gradient, _taps(weight.flip(2, 3)), result, byref(turned))
+    if plane.stride == 1:
+        turned, back = turned_round(gradient, weight, plane)
+        call("depthwise", x.dtype, gradient, turned, result, byref(back))
     else:
-        call("depthwise_gradient", x.dtype, gradient, _taps(weight), result, byref(plane))
+        call("depthwise_gradient", x.dtype, gradient, taps_of(weight), result, byref(plane))
     return result
 
 
-def _taps(weight: Tensor) -> Tensor:
+def turned_round(gradient: Tensor, weight: Tensor, plane: Plane) -> tuple[Tensor, Plane]:
+    """The convolution that takes the gradient of the output to that of the input, where the stride is 1."""
+    return taps_of(weight.flip(2, 3)), plane_of(gradient, weight, 1, plane.kernel - 1 - plane.padding)
+
+
+def empty_output(x: Tensor, plane: Plane) -> Tensor:
+    """Room for the output of a convolution of ``x``."""
+    shape = (x.shape[0], x.shape[1], plane.out_height, plane.out_width)
+    return torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last)
+
+
+def taps_of(weight: Tensor) -> Tensor:
     """(C, 1, K, K) as float32 (K K, C)."""
     return weight.detach().float().reshape(len(weight), -1).t().contiguous()
 
 
-def _plane(x: Tensor, weight: Tensor, stride: int, padding: int) -> Plane:
+def plane_of(x: Tensor, weight: Tensor, stride: int, padding: int) -> Plane:
+    """The sizes of a convolution of ``x``, for the kernels."""
     images, channels, height, width = x.shape
     kernel = weight.shape[-1]
     out_height, out_width = ((size + 2 * padding - kernel) // stride + 1 for size in (height, width))

@@ -3,6 +3,7 @@
    Every function exists twice, for float32 and for bfloat16 maps; sums and parameters are float32. Work is cut into
    parts whose number does not depend on the threads, so that results do not either. */
 #include <math.h>
+#include <omp.h>
 #include <stdint.h>
 #include <string.h>
 #ifdef __AVX512F__
@@ -94,6 +95,26 @@ static inline double folded(const float *sums, const struct norm *n, int64_t cha
     return total;
 }
 
+/* From the sums of g and g (x - pivot) per part in `work`, g being the gradient before the activation: the gradients of
+   weight and bias, and what that of x adds to scale g, `offset` and `slant` times x - pivot (length each). */
+static void norm_settle(const struct norm *n, const float *restrict state, const float *restrict work,
+                        float *restrict offset, float *restrict slant, float *restrict weight_gradient,
+                        float *restrict bias_gradient) {
+    const float *scale = state, *center = state + 3 * n->length, *inverse = center + n->channels;
+    double count = (double)n->size / n->channels;
+    for (int64_t c = 0; c < n->channels; c++) {
+        double first = folded(work, n, c), second = folded(work + n->length, n, c);
+        double along = (second - (double)center[c] * first) * inverse[c];
+        bias_gradient[c] = (float)first;
+        weight_gradient[c] = (float)along;
+        double tilt = -scale[c] * inverse[c] * along / count;
+        double lift = -scale[c] * first / count - tilt * center[c];
+        for (int64_t i = c; i < n->length; i += n->channels) slant[i] = (float)tilt, offset[i] = (float)lift;
+    }
+}
+
+int most_threads(void) { return omp_get_max_threads(); }
+
 #define PASTE(a, b) a##_##b
 #define JOIN(a, b) PASTE(a, b)
 #define NAMED(name) JOIN(name, SUFFIX)
@@ -113,6 +134,7 @@ static inline double folded(const float *sums, const struct norm *n, int64_t cha
 #define SUFFIX float32
 #include "native_norm.h"
 #include "native_depthwise.h"
+#include "native_normed_depthwise.h"
 #undef ELEMENT
 #undef SUFFIX
 
@@ -120,3 +142,4 @@ static inline double folded(const float *sums, const struct norm *n, int64_t cha
 #define SUFFIX bfloat16
 #include "native_norm.h"
 #include "native_depthwise.h"
+#include "native_normed_depthwise.h"

@@ -18,7 +18,7 @@ from convsmith.errors import RunError
 from convsmith.files import cache_folder, make_folder, write_atomically
 from convsmith.processor import instruction_sets, processor_name
 
-_SOURCES: Final = ("native.c", "native_norm.h", "native_depthwise.h")
+_SOURCES: Final = ("native.c", "native_norm.h", "native_depthwise.h", "native_normed_depthwise.h")
 # No flag may change the floating-point mode of the process, as -ffast-math would for every library in it.
 _FLAGS: Final = (
     "-std=gnu11", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC", "-shared"
@@ -56,6 +56,13 @@ _ARGUMENTS: Final[dict[str, tuple[Any, ...]]] = {
     "depthwise": (*[c_void_p] * 3, ctypes.POINTER(Plane)),
     "depthwise_gradient": (*[c_void_p] * 3, ctypes.POINTER(Plane)),
     "depthwise_weight_gradient": (*[c_void_p] * 3, c_int, ctypes.POINTER(Plane)),
+    "normed_depthwise": (*[c_void_p] * 3, ctypes.POINTER(Norm), ctypes.POINTER(Plane), *[c_void_p] * 3),
+    "normed_depthwise_backward": (
+        *[c_void_p] * 5,
+        ctypes.POINTER(Norm),
+        *[ctypes.POINTER(Plane)] * 2,
+        *[c_void_p] * 6,
+    ),
 }
 
 
@@ -78,6 +85,11 @@ def call(name: str, dtype: torch.dtype, *arguments: Any) -> None:
     """Run a kernel; tensors are given by their addresses, absent ones by None."""
     found = [argument.data_ptr() if isinstance(argument, torch.Tensor) else argument for argument in arguments]
     _functions()[name, dtype](*found)
+
+
+def most_threads() -> int:
+    """As many threads as a kernel may be run by."""
+    return int(_library().most_threads())
 
 
 @cache

@@ -98,66 +98,75 @@ static inline __attribute__((always_inline)) void NAMED(slide)(const ELEMENT *re
     }
 }
 
-void NAMED(depthwise)(const ELEMENT *restrict x, const float *restrict weight, ELEMENT *restrict y,
-                      const struct plane *p) {
+/* One line of the output, from one image. */
+static void NAMED(depthwise_line)(const ELEMENT *restrict x, const float *restrict weight, ELEMENT *restrict y,
+                                  int64_t row, const struct plane *p) {
     int64_t channels = p->channels, width = p->width * channels;
-#pragma omp parallel for schedule(static)
-    for (int64_t line = 0; line < p->images * p->out_height; line++) {
-        const ELEMENT *pixels[MOST_TAPS];
-        const float *taps[MOST_TAPS];
-        int64_t image = line / p->out_height, row = line % p->out_height;
-        int top, bottom, left, right;
-        meet(row, p->kernel, p->stride, p->padding, p->height, &top, &bottom);
-        for (int64_t column = 0; column < p->out_width; column++) {
-            ELEMENT *to = y + (line * p->out_width + column) * channels;
-            const ELEMENT *corner = x + (image * p->height + row * p->stride - p->padding) * width +
-                                    (column * p->stride - p->padding) * channels;
-            meet(column, p->kernel, p->stride, p->padding, p->width, &left, &right);
-            if ((bottom - top) == p->kernel && (right - left) == p->kernel) {
-                if (p->kernel == 3) {
-                    NAMED(slide)(corner, weight, 3, width, channels, to);
-                    continue;
-                }
-                if (p->kernel == 5) {
-                    NAMED(slide)(corner, weight, 5, width, channels, to);
-                    continue;
-                }
+    const ELEMENT *pixels[MOST_TAPS];
+    const float *taps[MOST_TAPS];
+    int top, bottom, left, right;
+    meet(row, p->kernel, p->stride, p->padding, p->height, &top, &bottom);
+    for (int64_t column = 0; column < p->out_width; column++) {
+        ELEMENT *to = y + column * channels;
+        const ELEMENT *corner = x + (row * p->stride - p->padding) * width + (column * p->stride - p->padding) * channels;
+        meet(column, p->kernel, p->stride, p->padding, p->width, &left, &right);
+        if ((bottom - top) == p->kernel && (right - left) == p->kernel) {
+            if (p->kernel == 3) {
+                NAMED(slide)(corner, weight, 3, width, channels, to);
+                continue;
             }
-            int count = 0;
-            for (int i = top; i < bottom; i++)
-                for (int j = left; j < right; j++) {
-                    pixels[count] = corner + i * width + j * channels;
-                    taps[count++] = weight + (i * p->kernel + j) * channels;
-                }
-            NAMED(gather)(pixels, taps, count, channels, to);
+            if (p->kernel == 5) {
+                NAMED(slide)(corner, weight, 5, width, channels, to);
+                continue;
+            }
         }
+        int count = 0;
+        for (int i = top; i < bottom; i++)
+            for (int j = left; j < right; j++) {
+                pixels[count] = corner + i * width + j * channels;
+                taps[count++] = weight + (i * p->kernel + j) * channels;
+            }
+        NAMED(gather)(pixels, taps, count, channels, to);
     }
 }
 
-/* The gradient of x: each pixel gathers from the windows that met it. */
+void NAMED(depthwise)(const ELEMENT *restrict x, const float *restrict weight, ELEMENT *restrict y,
+                      const struct plane *p) {
+    int64_t image = p->height * p->width * p->channels, line = p->out_width * p->channels;
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < p->images * p->out_height; i++)
+        NAMED(depthwise_line)(x + i / p->out_height * image, weight, y + i * line, i % p->out_height, p);
+}
+
+/* One line of the gradient of one image: each pixel gathers from the windows that met it. */
+static void NAMED(gradient_line)(const ELEMENT *restrict gradient, const float *restrict weight,
+                                 ELEMENT *restrict result, int64_t row, const struct plane *p) {
+    const ELEMENT *pixels[MOST_TAPS];
+    const float *taps[MOST_TAPS];
+    for (int64_t column = 0; column < p->width; column++) {
+        int count = 0;
+        for (int i = 0; i < p->kernel; i++) {
+            int64_t above = row + p->padding - i;
+            if (above < 0 || above % p->stride || above / p->stride >= p->out_height) continue;
+            int64_t start = above / p->stride * p->out_width;
+            for (int j = 0; j < p->kernel; j++) {
+                int64_t before = column + p->padding - j;
+                if (before < 0 || before % p->stride || before / p->stride >= p->out_width) continue;
+                pixels[count] = gradient + (start + before / p->stride) * p->channels;
+                taps[count++] = weight + (i * p->kernel + j) * p->channels;
+            }
+        }
+        NAMED(gather)(pixels, taps, count, p->channels, result + column * p->channels);
+    }
+}
+
+/* The gradient of x. */
 void NAMED(depthwise_gradient)(const ELEMENT *restrict gradient, const float *restrict weight,
                                ELEMENT *restrict result, const struct plane *p) {
+    int64_t image = p->out_height * p->out_width * p->channels, line = p->width * p->channels;
 #pragma omp parallel for schedule(static)
-    for (int64_t line = 0; line < p->images * p->height; line++) {
-        const ELEMENT *pixels[MOST_TAPS];
-        const float *taps[MOST_TAPS];
-        int64_t image = line / p->height, row = line % p->height;
-        for (int64_t column = 0; column < p->width; column++) {
-            int count = 0;
-            for (int i = 0; i < p->kernel; i++) {
-                int64_t above = row + p->padding - i;
-                if (above < 0 || above % p->stride || above / p->stride >= p->out_height) continue;
-                int64_t start = (image * p->out_height + above / p->stride) * p->out_width;
-                for (int j = 0; j < p->kernel; j++) {
-                    int64_t before = column + p->padding - j;
-                    if (before < 0 || before % p->stride || before / p->stride >= p->out_width) continue;
-                    pixels[count] = gradient + (start + before / p->stride) * p->channels;
-                    taps[count++] = weight + (i * p->kernel + j) * p->channels;
-                }
-            }
-            NAMED(gather)(pixels, taps, count, p->channels, result + (line * p->width + column) * p->channels);
-        }
-    }
+    for (int64_t i = 0; i < p->images * p->height; i++)
+        NAMED(gradient_line)(gradient + i / p->height * image, weight, result + i * line, i % p->height, p);
 }
 
 /* Adds to the gradients of one row of the kernel what one row of the map gives, LANES channels from `c` on.
@@ -185,43 +194,49 @@ static inline __attribute__((always_inline)) void NAMED(weigh)(const ELEMENT *re
     for (int j = 0; j < side; j++) store_float32(to + j * channels + c, sums[j]);
 }
 
+/* Adds to the gradient of the weights, taps x channels, what one image gives. */
+static void NAMED(weigh_image)(const ELEMENT *restrict x, const ELEMENT *restrict gradient, float *restrict sums,
+                               const struct plane *p) {
+    int64_t channels = p->channels, width = p->width * channels;
+    int side = p->kernel;
+    for (int64_t row = 0; row < p->out_height; row++) {
+        int top, bottom;
+        meet(row, side, p->stride, p->padding, p->height, &top, &bottom);
+        const ELEMENT *grad = gradient + row * p->out_width * channels;
+        for (int i = top; i < bottom; i++) {
+            const ELEMENT *from = x + (row * p->stride - p->padding + i) * width;
+            float *to = sums + i * side * channels;
+            int64_t c = 0;
+            for (; c + LANES <= channels; c += LANES) {
+                if (side == 3)
+                    NAMED(weigh)(from, grad, to, 3, c, p);
+                else if (side == 5)
+                    NAMED(weigh)(from, grad, to, 5, c, p);
+                else
+                    NAMED(weigh)(from, grad, to, side, c, p);
+            }
+            for (; c < channels; c++)
+                for (int64_t column = 0; column < p->out_width; column++)
+                    for (int j = 0; j < side; j++) {
+                        int64_t place = column * p->stride - p->padding + j;
+                        if (place >= 0 && place < p->width)
+                            to[j * channels + c] +=
+                                WIDEN(from[place * channels + c]) * WIDEN(grad[column * channels + c]);
+                    }
+        }
+    }
+}
+
 /* The gradient of the weights per part of the images: parts x taps x channels, summed by the caller. */
 void NAMED(depthwise_weight_gradient)(const ELEMENT *restrict x, const ELEMENT *restrict gradient,
                                       float *restrict sums, int parts, const struct plane *p) {
-    int64_t channels = p->channels, width = p->width * channels;
-    int side = p->kernel;
+    int64_t channels = p->channels, taps = p->kernel * p->kernel * channels;
+    int64_t size = p->height * p->width * channels, out_size = p->out_height * p->out_width * channels;
 #pragma omp parallel for schedule(static)
     for (int part = 0; part < parts; part++) {
-        float *restrict own = sums + (int64_t)part * side * side * channels;
-        memset(own, 0, sizeof(float) * side * side * channels);
-        for (int64_t line = p->images * part / parts * p->out_height;
-             line < p->images * (part + 1) / parts * p->out_height; line++) {
-            int64_t image = line / p->out_height, row = line % p->out_height;
-            int top, bottom;
-            meet(row, side, p->stride, p->padding, p->height, &top, &bottom);
-            const ELEMENT *grad = gradient + line * p->out_width * channels;
-            for (int i = top; i < bottom; i++) {
-                const ELEMENT *from = x + (image * p->height + row * p->stride - p->padding + i) * width;
-                float *to = own + i * side * channels;
-                int64_t c = 0;
-                for (; c + LANES <= channels; c += LANES) {
-                    if (side == 3)
-                        NAMED(weigh)(from, grad, to, 3, c, p);
-                    else if (side == 5)
-                        NAMED(weigh)(from, grad, to, 5, c, p);
-                    else
-                        NAMED(weigh)(from, grad, to, side, c, p);
-                }
-                for (; c < channels; c++)
-                    for (int64_t column = 0; column < p->out_width; column++)
-                        for (int j = 0; j < side; j++) {
-                            int64_t place = column * p->stride - p->padding + j;
-                            if (place >= 0 && place < p->width)
-                                to[j * channels + c] +=
-                                    WIDEN(from[place * channels + c]) * WIDEN(grad[column * channels + c]);
-                        }
-            }
-        }
+        memset(sums + part * taps, 0, sizeof(float) * taps);
+        for (int64_t image = p->images * part / parts; image < p->images * (part + 1) / parts; image++)
+            NAMED(weigh_image)(x + image * size, gradient + image * out_size, sums + part * taps, p);
     }
 }
 

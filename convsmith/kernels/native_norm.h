@@ -35,21 +35,16 @@ static void NAMED(norm_sums)(const ELEMENT *restrict x, int64_t size, int64_t le
         to[i] = NARROW(activate(kind, value, low, high));                                                              \
     }
 
-/* y = activation(scale (x - pivot) + shift + added); `added` may be null. */
-static void NAMED(norm_apply)(const ELEMENT *restrict x, const ELEMENT *restrict added, ELEMENT *restrict y, int64_t size,
-                       int64_t length, const float *restrict pivot, const float *restrict scale,
-                       const float *restrict shift, int activation, float low, float high) {
-    int64_t rows = (size + length - 1) / length;
-#pragma omp parallel for schedule(static)
-    for (int64_t row = 0; row < rows; row++) {
-        const ELEMENT *restrict from = x + row * length, *restrict more = added + row * length;
-        ELEMENT *restrict to = y + row * length;
-        int64_t count = row + 1 < rows ? length : size - row * length;
-        if (added) {
-            FOR_EACH_ACTIVATION(activation, APPLY_ADDED)
-        } else {
-            FOR_EACH_ACTIVATION(activation, APPLY)
-        }
+/* y = activation(scale (x - pivot) + shift + added) of `count` elements from a row's start on; `added` may be null. */
+static inline void NAMED(norm_apply_row)(const ELEMENT *restrict from, const ELEMENT *restrict more,
+                                         ELEMENT *restrict to, int64_t count, const struct norm *n,
+                                         const float *restrict state) {
+    const float *restrict scale = state, *restrict shift = scale + n->length, *restrict pivot = shift + n->length;
+    float low = n->low, high = n->high;
+    if (more) {
+        FOR_EACH_ACTIVATION(n->activation, APPLY_ADDED)
+    } else {
+        FOR_EACH_ACTIVATION(n->activation, APPLY)
     }
 }
 
@@ -101,27 +96,29 @@ static void NAMED(norm_gradient_sums)(const ELEMENT *restrict x, const ELEMENT *
         to[i] = NARROW(scale[i] * g + offset[i] + slant[i] * value);                                                   \
     }
 
-/* The gradient of x: scale g + offset + slant (x - pivot). */
-static void NAMED(norm_gradient)(const ELEMENT *restrict x, const ELEMENT *restrict gradient, ELEMENT *restrict result,
-                          int64_t size, int64_t length, const float *restrict pivot, const float *restrict scale,
-                          const float *restrict shift, int activation, float low, float high,
-                          const float *restrict offset, const float *restrict slant) {
-    int64_t rows = (size + length - 1) / length;
+/* The gradient of x: scale g + offset + slant (x - pivot); it may take the place of `gradient`. */
+static void NAMED(norm_gradient)(const ELEMENT *restrict x, const ELEMENT *gradient, ELEMENT *result,
+                                 const struct norm *n, int activation, const float *restrict state,
+                                 const float *restrict offset, const float *restrict slant) {
+    const float *restrict scale = state, *restrict shift = scale + n->length, *restrict pivot = shift + n->length;
+    int64_t length = n->length, rows = (n->size + length - 1) / length;
+    float low = n->low, high = n->high;
 #pragma omp parallel for schedule(static)
     for (int64_t row = 0; row < rows; row++) {
-        const ELEMENT *restrict from = x + row * length, *restrict grad = gradient + row * length;
-        ELEMENT *restrict to = result + row * length;
-        int64_t count = row + 1 < rows ? length : size - row * length;
+        const ELEMENT *restrict from = x + row * length;
+        const ELEMENT *grad = gradient + row * length;
+        ELEMENT *to = result + row * length;
+        int64_t count = row + 1 < rows ? length : n->size - row * length;
         FOR_EACH_ACTIVATION(activation, GRADIENT)
     }
 }
 
-/* Normalises by the statistics of this batch, which also go into the running ones.
+/* The statistics of this batch, which also go into the running ones.
 
-   Leaves in `state` what the backward pass needs: scale, shift and pivot (length each), mean - pivot and
+   Leaves in `state` what is needed to normalise, and to go back: scale, shift and pivot (length each), mean - pivot and
    1 / deviation (channels each). `work` takes parts x 2 x length. */
-void NAMED(norm_forward)(const ELEMENT *restrict x, const ELEMENT *restrict added, ELEMENT *restrict y,
-                         const struct norm *n, float *restrict state, float *restrict work) {
+static void NAMED(norm_measure)(const ELEMENT *restrict x, const struct norm *n, float *restrict state,
+                                float *restrict work) {
     float *scale = state, *shift = scale + n->length, *pivot = shift + n->length;
     float *center = pivot + n->length, *inverse = center + n->channels;
     double count = (double)n->size / n->channels;
@@ -142,7 +139,27 @@ void NAMED(norm_forward)(const ELEMENT *restrict x, const ELEMENT *restrict adde
         float lift = (n->bias ? n->bias[c] : 0.0f) - gain * (float)first;
         for (int64_t i = c; i < n->length; i += n->channels) scale[i] = gain, shift[i] = lift;
     }
-    NAMED(norm_apply)(x, added, y, n->size, n->length, pivot, scale, shift, n->activation, n->low, n->high);
+}
+
+/* The same for a map of `size` elements, or a part of one that begins with a pixel. */
+static void NAMED(norm_apply_part)(const ELEMENT *restrict x, ELEMENT *restrict y, int64_t size, const struct norm *n,
+                                   const float *restrict state) {
+    for (int64_t start = 0; start < size; start += n->length) {
+        int64_t count = size - start < n->length ? size - start : n->length;
+        NAMED(norm_apply_row)(x + start, 0, y + start, count, n, state);
+    }
+}
+
+/* Normalises by the statistics of this batch; `added` may be null. For `state` and `work` see `norm_measure`. */
+void NAMED(norm_forward)(const ELEMENT *restrict x, const ELEMENT *restrict added, ELEMENT *restrict y,
+                         const struct norm *n, float *restrict state, float *restrict work) {
+    NAMED(norm_measure)(x, n, state, work);
+    int64_t rows = (n->size + n->length - 1) / n->length;
+#pragma omp parallel for schedule(static)
+    for (int64_t row = 0; row < rows; row++) {
+        int64_t start = row * n->length, count = row + 1 < rows ? n->length : n->size - start;
+        NAMED(norm_apply_row)(x + start, added ? added + start : 0, y + start, count, n, state);
+    }
 }
 
 /* The gradients of x, weight and bias; with `y`, a clipping activation's output, that of what was added too.
@@ -153,22 +170,11 @@ void NAMED(norm_backward)(const ELEMENT *restrict x, const ELEMENT *restrict gra
                           const float *restrict state, float *restrict work, float *restrict weight_gradient,
                           float *restrict bias_gradient) {
     const float *scale = state, *shift = scale + n->length, *pivot = shift + n->length;
-    const float *center = pivot + n->length, *inverse = center + n->channels;
     float *offset = work + 2 * n->parts * n->length, *slant = offset + n->length;
-    double count = (double)n->size / n->channels;
     NAMED(norm_gradient_sums)(x, gradient, y, before, n->size, n->length, n->parts, scale, shift, n->activation, n->low,
                               n->high, pivot, work);
-    for (int64_t c = 0; c < n->channels; c++) {
-        double first = folded(work, n, c), second = folded(work + n->length, n, c);
-        double along = (second - (double)center[c] * first) * inverse[c];
-        bias_gradient[c] = (float)first;
-        weight_gradient[c] = (float)along;
-        double tilt = -scale[c] * inverse[c] * along / count;
-        double lift = -scale[c] * first / count - tilt * center[c];
-        for (int64_t i = c; i < n->length; i += n->channels) slant[i] = (float)tilt, offset[i] = (float)lift;
-    }
-    NAMED(norm_gradient)(x, y ? before : gradient, result, n->size, n->length, pivot, scale, shift,
-                         y ? IDENTITY : n->activation, n->low, n->high, offset, slant);
+    norm_settle(n, state, work, offset, slant, weight_gradient, bias_gradient);
+    NAMED(norm_gradient)(x, y ? before : gradient, result, n, y ? IDENTITY : n->activation, state, offset, slant);
 }
 
 #undef APPLY

@@ -52,13 +52,42 @@ def normalise(x: Tensor, norm: nn.BatchNorm2d, activation: Activation, added: Te
         A map of the same kind.
     """
     assert added is None or activation.clips, "the gradient of this activation cannot be told from its output"
-    momentum = 0.0
-    if norm.track_running_stats and norm.num_batches_tracked is not None:
-        norm.num_batches_tracked.add_(1)
-        momentum = norm.momentum if norm.momentum is not None else 1.0 / norm.num_batches_tracked.item()
-    made = _Normalise.apply(x, norm.weight, norm.bias, added, norm, momentum, activation)
+    made = _Normalise.apply(x, norm.weight, norm.bias, added, norm, counted(norm), activation)
     assert isinstance(made, Tensor)
     return made
+
+
+def counted(norm: nn.BatchNorm2d) -> float:
+    """The share of this batch in the running statistics, once the normalisation has counted it."""
+    if not norm.track_running_stats or norm.num_batches_tracked is None:
+        return 0.0
+    norm.num_batches_tracked.add_(1)
+    return norm.momentum if norm.momentum is not None else 1.0 / norm.num_batches_tracked.item()
+
+
+def values_of(x: Tensor, norm: nn.BatchNorm2d, momentum: float, activation: Activation) -> Norm:
+    """A normalisation of a map (N, C, H, W), and its activation, for the kernels."""
+    size = x.numel()
+    return Norm(
+        size=size,
+        channels=x.shape[1],
+        length=_row_length(x.shape[1]),
+        weight=address(norm.weight),
+        bias=address(norm.bias),
+        running_mean=address(norm.running_mean),
+        running_var=address(norm.running_var),
+        eps=norm.eps,
+        momentum=momentum,
+        parts=min(_MOST_PARTS, -(-size // _PART)),
+        activation=activation.kind,
+        low=activation.low,
+        high=activation.high,
+    )
+
+
+def room(values: Norm) -> tuple[Tensor, Tensor]:
+    """Where the kernels leave what the backward pass needs, and where they work on the way forward."""
+    return torch.empty(3 * values.length + 2 * values.channels), torch.empty(2 * values.parts * values.length)
 
 
 class _Normalise(torch.autograd.Function):
@@ -73,25 +102,8 @@ class _Normalise(torch.autograd.Function):
         momentum: float,
         activation: Activation,
     ) -> Tensor:
-        channels, size = x.shape[1], x.numel()
-        length = _row_length(channels)
-        values = Norm(
-            size=size,
-            channels=channels,
-            length=length,
-            weight=_address(weight),
-            bias=_address(bias),
-            running_mean=_address(norm.running_mean),
-            running_var=_address(norm.running_var),
-            eps=norm.eps,
-            momentum=momentum,
-            parts=min(_MOST_PARTS, -(-size // _PART)),
-            activation=activation.kind,
-            low=activation.low,
-            high=activation.high,
-        )
-        state = torch.empty(3 * length + 2 * channels)
-        work = torch.empty(2 * values.parts * length)
+        values = values_of(x, norm, momentum, activation)
+        state, work = room(values)
         y = torch.empty_like(x, memory_format=torch.channels_last)
         call("norm_forward", x.dtype, x, added, y, values, state, work)
         keeps_output = added is not None and activation.kind
@@ -109,7 +121,7 @@ class _Normalise(torch.autograd.Function):
         result = torch.empty_like(x)
         work = torch.empty(2 * (values.parts + 1) * values.length)
         of_weight, of_bias = torch.empty(values.channels), torch.empty(values.channels)
-        values.weight = _address(weight)
+        values.weight = address(weight)
         call("norm_backward", x.dtype, x, gradient, y, before, result, values, state, work, of_weight, of_bias)
         of_added = (before if before is not None else gradient) if ctx.adds else None
         return (
@@ -123,7 +135,8 @@ class _Normalise(torch.autograd.Function):
         )
 
 
-def _address(tensor: Tensor | None) -> int | None:
+def address(tensor: Tensor | None) -> int | None:
+    """Where a tensor lies; None where there is none."""
     return None if tensor is None else tensor.data_ptr()
 
 

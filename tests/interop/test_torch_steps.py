@@ -71,7 +71,7 @@ def test_merged_steps_compute_what_the_steps_compute(name: str):
                 assert off(found[key], value) < max(1e-4, 4 * off(usual[key], value)), key
 
 
-@pytest.mark.parametrize(("name", "most"), [("inverted residual", 0.75), ("depthwise", 0.75)])
+@pytest.mark.parametrize(("name", "most"), [("inverted residual", 0.6), ("depthwise", 0.6)])
 def test_merged_steps_keep_less_for_the_backward_pass(name: str, most: float):
     plain = network_of(design(name))
     fast = copy.deepcopy(plain)

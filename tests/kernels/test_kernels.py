@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,52 +17,31 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from convsmith import kernels
-from convsmith.kernels import Activation, activation_of, depthwise, normalise, takes_depthwise, takes_map
-
-ACTIVATIONS = (nn.Identity(), nn.ReLU(), nn.ReLU6(), nn.Hardtanh(-0.5, 0.75), nn.SiLU(), nn.Hardswish())
-TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 2e-2}
-"""Of the largest number, for each type of map."""
-maps = st.tuples(st.integers(1, 5), st.integers(1, 70), st.integers(1, 9), st.integers(1, 9)).filter(
-    lambda shape: shape[0] * shape[2] * shape[3] > 1
+from convsmith.kernels import (
+    Activation,
+    activation_of,
+    depthwise,
+    normalise,
+    normed_depthwise,
+    takes_depthwise,
+    takes_map,
 )
-dtypes = st.sampled_from(list(TOLERANCE))
+from tests.kernels.kernels_maps import (
+    ACTIVATIONS,
+    TOLERANCE,
+    a_map,
+    a_norm,
+    away_from_corners,
+    close,
+    doubled,
+    dtypes,
+    maps,
+    moved_from_corners,
+)
 
 
 def test_this_machine_has_what_the_readme_asks_for():
     assert kernels.why_unavailable() == ""
-
-
-def a_map(shape: tuple[int, ...], dtype: torch.dtype, seed: int, shift: float = 0.0) -> Tensor:
-    made = torch.randn(shape, generator=torch.Generator().manual_seed(seed)) + shift
-    return made.to(dtype).contiguous(memory_format=torch.channels_last)
-
-
-def a_norm(channels: int, seed: int, **options: object) -> nn.BatchNorm2d:
-    norm = nn.BatchNorm2d(channels, **options)  # pyright: ignore[reportArgumentType]
-    generator = torch.Generator().manual_seed(seed)
-    for tensor in norm.state_dict().values():
-        if tensor.is_floating_point():
-            tensor.copy_(torch.rand(channels, generator=generator) + 0.5)
-    return norm.train()
-
-
-def close(found: Tensor | None, wanted: Tensor | None, tolerance: float) -> None:
-    """Within ``tolerance`` of the largest number there is."""
-    assert found is not None
-    assert wanted is not None
-    assert found.shape == wanted.shape
-    assert (found.double() - wanted).abs().max() <= tolerance * max(1.0, wanted.abs().max().item())
-
-
-def doubled(tensor: Tensor) -> Tensor:
-    return tensor.detach().double().requires_grad_()
-
-
-def away_from_corners(activation: nn.Module, x: Tensor, distance: float) -> Tensor:
-    """1 where the derivative does not jump within what rounding moves, else 0."""
-    corners = {"ReLU": (0.0,), "ReLU6": (0.0, 6.0), "Hardtanh": (-0.5, 0.75), "Hardswish": (-3.0, 3.0)}
-    near = [(x - corner).abs() < distance for corner in corners.get(type(activation).__name__, ())]
-    return (~torch.stack(near).any(0)).to(x.dtype) if near else torch.ones_like(x)
 
 
 @settings(max_examples=120)
@@ -176,7 +156,63 @@ def test_a_depthwise_convolution_is_torchs(
     close(module.weight.grad, weight.grad, 2e-5)
 
 
-def test_results_do_not_depend_on_the_number_of_threads():
+@settings(max_examples=150)
+@given(
+    shape=maps,
+    dtype=dtypes,
+    which=st.integers(0, len(ACTIVATIONS) - 1),
+    kernel=st.integers(2, 7),
+    stride=st.integers(1, 3),
+    padding=st.integers(0, 6),
+    affine=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_a_normalisation_and_the_depthwise_convolution_after_it_are_torchs(
+    shape: tuple[int, int, int, int],
+    dtype: torch.dtype,
+    which: int,
+    kernel: int,
+    stride: int,
+    padding: int,
+    affine: bool,
+    seed: int,
+):
+    activation, channels, padding = ACTIVATIONS[which], shape[1], min(padding, kernel - 1)
+    kind = activation_of(activation)
+    assert kind is not None
+    if min(shape[2:]) + 2 * padding < kernel:
+        return
+    norm = a_norm(channels, seed, affine=affine)
+    x = moved_from_corners(a_map(shape, dtype, seed), norm, activation)
+    weight = torch.randn(channels, 1, kernel, kernel, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+    exact, exact_weight, reference = doubled(x), doubled(weight), copy.deepcopy(norm).double()
+    wanted = nn.functional.conv2d(activation(reference(exact)), exact_weight, None, stride, padding, groups=channels)
+    gradient = a_map(tuple(wanted.shape), dtype, seed + 1)
+    wanted.backward(gradient.double())
+
+    mine = x.clone().requires_grad_()
+    found = normed_depthwise(mine, norm, kind, weight, stride, padding)
+    found.backward(gradient)
+    tolerance = TOLERANCE[dtype]
+    assert found.dtype == dtype
+    close(found, wanted.detach(), tolerance)
+    close(mine.grad, exact.grad, 5 * tolerance)
+    close(weight.grad, exact_weight.grad, tolerance)
+    for name, parameter in norm.named_parameters():
+        close(parameter.grad, reference.get_parameter(name).grad, 5 * tolerance)
+    for name, buffer in norm.named_buffers():
+        close(buffer, reference.get_buffer(name).double(), 1e-5 if dtype is torch.float32 else 1e-3)
+
+
+@pytest.mark.parametrize(
+    "apply",
+    [
+        lambda x, norm, weight: depthwise(normalise(x, norm, Activation(2)), weight, 1, 1),
+        lambda x, norm, weight: normed_depthwise(x, norm, Activation(2), weight, 1, 1),
+    ],
+    ids=["one after the other", "together"],
+)
+def test_results_do_not_depend_on_the_number_of_threads(apply: Callable[..., Tensor]):
     x = a_map((9, 24, 17, 13), torch.bfloat16, 0)
     gradient = a_map((9, 24, 17, 13), torch.bfloat16, 1)
     results: list[list[Tensor]] = []
@@ -185,7 +221,7 @@ def test_results_do_not_depend_on_the_number_of_threads():
         torch.set_num_threads(threads)
         norm, weight = a_norm(24, 0), torch.linspace(-1, 1, 24 * 9).view(24, 1, 3, 3).requires_grad_()
         start = x.clone().requires_grad_()
-        end = depthwise(normalise(start, norm, Activation(2)), weight, 1, 1)
+        end = apply(start, norm, weight)
         end.backward(gradient)
         assert start.grad is not None
         assert weight.grad is not None
