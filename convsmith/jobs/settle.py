@@ -60,41 +60,45 @@ class Settler:
         return [latency.seconds for latency in self._stand.measure([candidate.design for candidate in field])]
 
     def _within(self, candidate: Candidate, seconds: float) -> Candidate:
-        if seconds > self._latency.limit:
-            return self._shrunk(candidate, seconds)
-        if seconds < _FILLED * self._latency.limit and not candidate.start:  # weights do not fit another width
-            return self._widened(candidate, seconds)
-        return dataclasses.replace(candidate, seconds=seconds)
+        design, taken = candidate.design, seconds
+        if taken > self._latency.limit:
+            design, taken = self._shrunk(design, taken)
+        weights_fit = design is candidate.design and candidate.start
+        if taken < _FILLED * self._latency.limit and not weights_fit:
+            design, taken = self._widened(design, taken)
+        if design is candidate.design:
+            return dataclasses.replace(candidate, seconds=taken)
+        return self._replaced(candidate, design, seconds, taken)
 
-    def _widened(self, candidate: Candidate, seconds: float) -> Candidate:
-        """The candidate wider, where that is within the budget as measured; else itself."""
-        aim, predicted = _ROOM, self._latency.cost(candidate.design)
+    def _widened(self, design: Design, seconds: float) -> tuple[Design, float]:
+        """The design wider, where that is within the budget as measured, or as it is; and its time."""
+        aim, predicted = _ROOM, self._latency.cost(design)
         for _ in range(_WIDER_TRIES):
             try:
-                wider = self._solved(candidate.design, aim * self._latency.limit * predicted / seconds)
+                wider = self._solved(design, aim * self._latency.limit * predicted / seconds)
             except BudgetError:
                 break
             if self._latency.cost(wider) <= predicted:  # another limit is in the way
                 break
             measured = self._stand.measure([wider])[0].seconds
             if seconds < measured <= self._latency.limit:
-                return self._replaced(candidate, wider, seconds, measured)
+                return wider, measured
             aim *= _FURTHER
-        return dataclasses.replace(candidate, seconds=seconds)
+        return design, seconds
 
-    def _shrunk(self, candidate: Candidate, seconds: float) -> Candidate:
-        first, aim, fastest = seconds, _ROOM, seconds
-        design = candidate.design
+    def _shrunk(self, design: Design, seconds: float) -> tuple[Design, float]:
+        """The next smaller design that is within the budget as measured, and its time."""
+        name, aim, fastest = design.name, _ROOM, seconds
         for _ in range(_TRIES):
             predicted = self._latency.cost(design)
             design = self._smaller(design, aim * self._latency.limit * predicted / seconds)
             seconds = self._stand.measure([design])[0].seconds
             fastest = min(fastest, seconds)
             if seconds <= self._latency.limit:
-                return self._replaced(candidate, design, first, seconds)
+                return design, seconds
             aim *= _FURTHER
         raise BudgetError(
-            f"no network like {candidate.design.name} is so fast: the fastest measured takes {format_seconds(fastest)}",
+            f"no network like {name} is so fast: the fastest measured takes {format_seconds(fastest)}",
             received=format_seconds(self._latency.limit),
             where="latency",
         )

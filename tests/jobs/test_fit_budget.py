@@ -138,6 +138,16 @@ def test_a_finalist_that_is_too_slow_when_wider_stays_as_it_is():
     assert after.key == candidate.key
 
 
+def test_a_finalist_that_shrank_too_far_grows_again():
+    limits = limited(1e-3)
+    candidate = make_field(Space(limits, 3, 32, 10), 6, seed=0).candidates[0]
+    hurried = iter([3.0, 3.0, 1.0])  # the machine was busy when it was timed at first
+
+    (after,) = Settler(FakeStand(lambda design: next(hurried, 1.0)), limits, 4, lambda line: None)([candidate])
+    assert after.seconds >= 0.9e-3
+    assert after.replaces == candidate.key
+
+
 @pytest.mark.slow
 def test_where_width_does_not_help_blocks_are_taken_away():
     def fixed(design):
