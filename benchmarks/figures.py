@@ -210,6 +210,37 @@ def recipe(result: Result) -> Iterator[Row]:
             yield Row(name, points(gain))
 
 
+def blocks(result: Result) -> Iterator[Row]:
+    for equal, unit in (("macs", "multiply-adds"), ("latency", "time")):
+        for family, row in result[f"equal {equal}"].items():
+            gain, mean = row["above residual"], percent(row["accuracy"]["mean"])
+            found = mean if family == "residual" else f"{mean}; {points(gain)} above residual"
+            yield Row(f"{family}, at equal {unit}: {format_count(row['macs'])}, {row['milliseconds']:.2f} ms", found)
+
+
+def depth(result: Result) -> Iterator[Row]:
+    for each, row in result["blocks a stage"].items():
+        plain, residual = (percent(row[kind]["accuracy"]["mean"]) for kind in ("plain", "residual"))
+        gain = points(row["residual above plain"])
+        yield Row(f"3 stages of {each}: plain, residual, difference", f"{plain}; {residual}; {gain}")
+
+
+def similarity(result: Result) -> Iterator[Row]:
+    for name, network in result["networks"].items():
+        for figure in ("within", "between", "difference", "at_same_distance"):
+            found = network[figure]
+            spread = f" ({found['low']:.2f} to {found['high']:.2f}; {found['seeds']} seeds)" if "low" in found else ""
+            yield Row(f"{name}: CKA {figure.replace('_', ' ')}", f"{found['mean']:.2f}{spread}")
+
+
+def accuracy(result: Result) -> Iterator[Row]:
+    for arm, seconds in result["seconds"].items():
+        found = result["accuracy"][arm]
+        yield Row(f"{arm}: time to {percent(found['mean'])} ({found['seeds']} seeds)", format_seconds(seconds))
+    if result["times_sooner"]:
+        yield at_least(f"sooner than the usual recipe, {result['soonest']}", result["times_sooner"], 5, times)
+
+
 def intervals(result: Result) -> Iterator[Row]:
     rows = result["rows"]
     for key, what in (("pooled", "differences between finalists"), ("chosen", "the accuracy of the chosen network")):

@@ -1,4 +1,4 @@
-"""The experiment: ours, other searches and every named rule, on real trainings that were all done beforehand.
+"""The experiment: ours, other searches, every named rule and published networks, on trainings all done beforehand.
 
 A search is replayed on the table of a cell (``table.py``): it asks for trainings and is charged what they took. So each
 can be repeated a hundred times, with other seeds and another order of the drawn networks each time. Two times are given
@@ -9,8 +9,8 @@ grows as much.
 Accuracies are means over the seeds of the table. Seeds are four, and finals are judged with them too, so whether
 intervals cover the truth cannot be told here: ``intervals.py`` tells it.
 
-A rule costs no search. It is therefore given twice: trained as long as the network that ours chose, and with all the
-time spent on one training, up to 67,500 images.
+A rule costs no search, nor does a published network that is fitted to the budget. Each is therefore given twice:
+trained as long as the network that ours chose, and with all the time spent on one training, up to 67,500 images.
 
 python benchmarks/fit/compare.py CELL [--repeats 100]
 """
@@ -36,7 +36,7 @@ import numpy as np
 import optuna
 import trainings
 from arms import Arm, Machine, Task, finals_of_best, full_trainings, halving, one_epoch, ours, random_search
-from networks import CELLS, Cell, field_of
+from networks import CELLS, Cell, field_of, known_as
 from numpy.typing import NDArray
 from table import JUDGED, LENGTHS, LONG, SEEDS, jobs_of, result_name, table_name
 
@@ -175,8 +175,8 @@ def seconds_for(full: int, field: Sequence[Candidate], paces: Mapping[str, float
 
 def replay(table: Table, full: int, repeats: int) -> dict[str, Any]:
     """All arms in one time."""
-    rules = [one for one in table.candidates.values() if one.rule]
-    draws = [one for one in table.candidates.values() if not one.rule]
+    rules = [one for one in table.candidates.values() if known_as(one)]
+    draws = [one for one in table.candidates.values() if not known_as(one)]
     paces = {key: table.pace(key) for key in table.candidates}
     seconds = seconds_for(full, [*rules, *draws[: POLICY.draws]], paces)
     found: dict[str, list[dict[str, float]]] = {arm: [] for arm in ARMS}
@@ -193,17 +193,17 @@ def replay(table: Table, full: int, repeats: int) -> dict[str, Any]:
                                "seconds": machine.now, "images": machine.images})  # fmt: skip
     lengths = statistics.fmean(row["images"] for row in found["ours"])
     ours_found = [row["accuracy"] for row in found["ours"]]
-    alike = {one.rule: table.accuracy(one.key, lengths) for one in rules}
+    alike = {known_as(one): table.accuracy(one.key, lengths) for one in rules}
     return {
         "seconds": seconds,
         "full": full,
         "best network": best,
         "arms": {arm: _summary(rows, ours_found) for arm, rows in found.items()},
         "rules": {
-            one.rule: {
-                "as long": alike[one.rule],
+            known_as(one): {
+                "as long": alike[known_as(one)],
                 "all the time": table.accuracy(one.key, min(seconds / table.pace(one.key), LONG)),
-                "ours above, as long": _interval([value - alike[one.rule] for value in ours_found]),
+                "ours above, as long": _interval([value - alike[known_as(one)] for value in ours_found]),
             }
             for one in rules
         },

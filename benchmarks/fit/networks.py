@@ -1,4 +1,4 @@
-"""The networks of the experiment: what every named rule makes of a budget, and networks drawn from the space.
+"""The networks of the experiment: what every named rule makes of a budget, published networks fitted to it, and draws.
 
 Two data sets and two budgets are its cells. Fashion-MNIST is read from the files of Debian's package
 ``dataset-fashion-mnist``; of its images 10,000 are for learning and the 10,000 of its test set for judging, as in
@@ -23,6 +23,7 @@ from PIL import Image
 from convsmith.data import Images, Split, open_images, split_images
 from convsmith.scaling import Limits
 from convsmith.search.candidate import Candidate
+from convsmith.search.ready import with_ready_made
 from convsmith.search.space import Space, make_field
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
@@ -58,7 +59,12 @@ CELLS = {
 def field_of(cell: Cell) -> dict[str, Candidate]:
     """The networks of a cell by their keys, rules first."""
     space = Space(Limits(macs=cell.macs), cell.channels, cell.side, classes=10)
-    return {one.key: one for one in make_field(space, DRAWN, seed=SEED).candidates}
+    return {one.key: one for one in with_ready_made(make_field(space, DRAWN, seed=SEED), space).candidates}
+
+
+def known_as(candidate: Candidate) -> str:
+    """The name of a network that nobody has to search for: of its rule, or of what was fitted; or nothing."""
+    return candidate.rule or candidate.ready
 
 
 def images_of(cell: Cell, folder: Path) -> tuple[Images, Split]:
