@@ -18,7 +18,9 @@ from pydantic_core import ErrorDetails
 from convsmith.design.toml_file import key_text, tuples
 from convsmith.errors import ConvsmithError, did_you_mean
 
-Family: TypeAlias = Literal["residual", "bottleneck", "depthwise", "inverted_residual", "plain"]
+Family: TypeAlias = Literal[
+    "residual", "bottleneck", "depthwise", "inverted_residual", "ghost", "ghost_v2", "convnext", "plain"
+]
 _MOST_BLOCKS: Final = 1000
 _SHAPES: Final = {"model_type": "must be a table", "tuple_type": "must be a list"}
 

@@ -1,11 +1,14 @@
 """The space: every entrant within the budget, spread over the three axes, and a plain word where nothing fits."""
 
+from typing import get_args
+
 import pytest
 
 from convsmith.design import lower
 from convsmith.errors import BudgetError
 from convsmith.scaling import RULES, Limits, price
 from convsmith.search.space import Space, make_field
+from convsmith.search.space_file import Family, default_space
 
 SPACES = {
     "digits": Space(Limits(macs=200_000), 1, 8, 10),
@@ -43,6 +46,19 @@ def test_all_three_strata_are_present_and_drawn_networks_see_no_enlarged_images(
     assert {candidate.stratum for candidate in field.candidates} == {"depth", "width", "resolution"}
     drawn = [candidate for candidate in field.candidates if not candidate.rule]
     assert max(candidate.design.input[1] for candidate in drawn) <= 34  # the solver may move by two pixels
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("macs", [200_000, 8_000_000])
+@pytest.mark.parametrize("family", get_args(Family))
+def test_every_family_fills_the_budget(family, macs):
+    declared = default_space().model_copy(update={"families": (family,)})
+    field = make_field(Space(Limits(macs=macs), 3, 32, 10, declared), 4, seed=0)
+    drawn = [candidate for candidate in field.candidates if not candidate.rule]
+    assert len(drawn) == 4
+    for candidate in drawn:
+        assert {stage.block for stage in candidate.design.stage} == {family}
+        assert 0.97 * macs <= price(candidate.design).macs <= macs
 
 
 def test_the_same_seed_draws_the_same_networks_and_another_one_others():
