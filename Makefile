@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Tests start hundreds of processes, and none should compile the modules again.
+export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: fit test check lint install bench peers-env bench-peers bench-loops bench-sweep replay browser clean
+.PHONY: fit test check lint install bench peers-env bench-peers bench-loops bench-sweep replay browser database pictures clean
 
 # The main job on the embedded digits, report included.
 fit: install
@@ -30,11 +32,11 @@ check: lint
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 # Everything, as CI runs it.
-test: browser lint
+test: browser database lint
 	$(BIN)/python -m pytest -n 2
 
 # Speed and acceptance figures, into benchmarks/results/.
-bench: install
+bench: install database
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/arithmetic.py
 	$(BIN)/python benchmarks/solver.py
@@ -45,6 +47,7 @@ bench: install
 	$(BIN)/python benchmarks/cache.py
 	$(BIN)/python benchmarks/large.py
 	$(BIN)/python benchmarks/resume.py
+	PYTHONPATH=. $(BIN)/python benchmarks/study.py
 
 # The tools that count networks, with the torch that timm and torchvision need on x86-64; never part of the project.
 peers-env: $(PEERS)/.installed
@@ -86,6 +89,17 @@ browser:
 	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -qq update && \
 	  apt-get -qq install -y --no-install-recommends chromium >/dev/null; } || \
 	  { echo "make test opens reports in a browser: install Debian's package chromium, then try again"; exit 1; }
+
+# Shared studies are tested in a real PostgreSQL: Debian's, installed where that is allowed; the tests start it.
+database:
+	@command -v pg_ctl >/dev/null || ls /usr/lib/postgresql/*/bin/pg_ctl >/dev/null 2>&1 || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -qq update && \
+	  apt-get -qq install -y --no-install-recommends postgresql >/dev/null; } || \
+	  { echo "make test starts a PostgreSQL server: install Debian's package postgresql, then try again"; exit 1; }
+
+# The pictures of docs/studio.md and the golden regions of the page, anew. RUNS may hold finished runs fit, train, curves.
+pictures: browser install
+	$(BIN)/python -m tests.studio.pictures $(RUNS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

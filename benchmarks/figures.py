@@ -241,6 +241,13 @@ def accuracy(result: Result) -> Iterator[Row]:
         yield at_least(f"sooner than the usual recipe, {result['soonest']}", result["times_sooner"], 5, times)
 
 
+def study(result: Result) -> Iterator[Row]:
+    for workers, row in result["workers"].items():
+        found = f"{row['trainings_per_second']:.0f} a second, {row['milliseconds_each']:.1f} ms each"
+        yield Row(f"trainings recorded by {workers} {'worker' if workers == '1' else 'workers'}", found)
+    yield Row("bytes for one, with its answers to 10,000 images", format_bytes(result["bytes_per_training"]))
+
+
 def intervals(result: Result) -> Iterator[Row]:
     rows = result["rows"]
     for key, what in (("pooled", "differences between finalists"), ("chosen", "the accuracy of the chosen network")):

@@ -133,6 +133,7 @@ SECTIONS = (
         "python benchmarks/fit.py FOLDER",
         figures.fit_photographs,
     ),
+    Section("A study that workers share in PostgreSQL", "study", "python benchmarks/study.py", figures.study),
     Section("Intervals of `fit`", "intervals", "python benchmarks/intervals.py", figures.intervals),
     Section(
         "The search: points behind the best of networks whose accuracy is known",

@@ -1,4 +1,4 @@
-"""How soon the studio's page answers, in Debian's chromium: first paint, sliders, a run's event, weight of the page.
+"""How soon the studio's page answers, in Debian's chromium: first paint, sliders, a run's event, large inputs, weight.
 
 PYTHONPATH=. python benchmarks/studio.py
 
@@ -16,7 +16,8 @@ from pathlib import Path
 import harness
 
 from convsmith.studio.app import read_static, static_names
-from tests.studio.run_folders import make_runs, started, working_on
+from tests.studio.conftest import DEEP
+from tests.studio.run_folders import large_study, make_runs, started, working_on
 from tests.studio.studio_browser import chromium, visit, watched
 from tests.studio.studio_process import running
 
@@ -58,6 +59,29 @@ def event(page, process, line: bytes) -> float:
     return time.perf_counter() - begun
 
 
+def large(page, studio, run: int) -> dict[str, float]:
+    """The longest tasks in seconds: a study of ten thousand networks in two views, a thousand layers in three steps."""
+    found: dict[str, float] = {}
+    studio.post("/api/evidence", b'{"run": 1}')  # torch is loaded now
+
+    def longest(name: str, place: str, sign: str) -> None:
+        visit(page, studio, place)
+        page.evaluate(_LONG)
+        page.wait_for_selector(sign, timeout=120_000)
+        page.wait_for_timeout(2000)
+        found[name] = max(page.evaluate("window.long"), default=0) / 1000
+
+    longest("study_in_runs", f"view=runs&run={run}", "#confusion")
+    longest("study_in_scale", f"view=scale&z=resnet18&run={run}", "[data-chart=candidates] canvas")
+    longest("deep_in_field", "view=field&o=0", "#seen[aria-label]")
+    longest("deep_in_design", "view=design&o=0", ".strip .block")
+    page.locator("[data-block='stage2.block7']").click()
+    page.locator("#edit-width").fill("40")
+    page.wait_for_timeout(3000)
+    found["deep_edited"] = max(page.evaluate("window.long"), default=0) / 1000
+    return found
+
+
 def main() -> None:
     found: dict[str, object] = {"page_bytes": sum(len(read_static(name)) for name in static_names())}
     with (
@@ -90,6 +114,14 @@ def main() -> None:
             visit(page, studio, "view=runs")
             page.wait_for_selector("[data-chart=loss]")
             found["event_to_page"] = harness.summary([event(page, process, lines[number]) for number in points[1:]])
+        large_study(made.fit, Path(home) / "large", 10_000)
+        (Path(home) / "deep.toml").write_text(DEEP, encoding="utf-8")
+        with (
+            running(Path(home), "deep.toml", "large") as studio,
+            chromium() as browser,
+            watched(browser, studio) as page,
+        ):
+            found["longest_task_of_large"] = large(page, studio, 1)
     harness.write("studio", found)
 
 

@@ -64,7 +64,9 @@ def _command(
     recipe: Annotated[Path | None, RecipeFile()] = None,
     start_from: Annotated[
         Path | None,
-        typer.Option(help="A finished run or a .safetensors file: its network, fine-tuned, as one more candidate."),
+        typer.Option(
+            help="A finished run, a .safetensors or an .onnx file: its network, fine-tuned, as one more candidate."
+        ),
     ] = None,
     start_design: Annotated[
         str | None, typer.Option(help="What the file belongs to: file.toml, zoo:NAME or a run folder.")
@@ -73,6 +75,20 @@ def _command(
     seed: Annotated[int, typer.Option(min=0, help="Decides the split, the drawn networks and every training.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out; repeats no training.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Train even what an earlier run has trained.")] = False,
+    study: Annotated[
+        str | None,
+        typer.Option(
+            metavar="postgresql://...",
+            help="Share the work with other fits that name the same study, each with its own --out: "
+            "postgresql://USER@HOST/DATABASE#NAME. The password is taken from PGPASSWORD or ~/.pgpass.",
+        ),
+    ] = None,
+    executor: Annotated[
+        str | None, typer.Option(metavar="ray", help="Train on the machines of a Ray cluster in place of this one.")
+    ] = None,
+    address: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Of that cluster; auto is the one that this machine is part of.")
+    ] = "auto",
     json: Annotated[bool, Json()] = False,
 ) -> None:
     """Find, train, prove and export the network that fits a compute budget."""
@@ -94,6 +110,9 @@ def _command(
             seed=seed,
             resume=resume,
             fresh=fresh,
+            study=study,
+            executor=executor,
+            address=address,
             started=began(),
             tell=display.tell,
             show=display.show,

@@ -30,7 +30,7 @@ MOST_DRAWS: Final = 32
 
 @dataclass(frozen=True, eq=False)
 class EffectiveField:
-    """What the middle unit of a map depends on.
+    """What a unit of a map depends on.
 
     Attributes:
         point: The layer.
@@ -78,9 +78,16 @@ class EffectiveField:
 
 
 def effective_field(
-    module: nn.Module, graph: Graph, images: Tensor, point: Point, field: ReceptiveField, *, seed: int
+    module: nn.Module,
+    graph: Graph,
+    images: Tensor,
+    point: Point,
+    field: ReceptiveField,
+    *,
+    seed: int,
+    unit: tuple[int, int] | None = None,
 ) -> EffectiveField:
-    """Measure the effective field of a map's middle unit.
+    """Measure the effective field of a unit of a map.
 
     Args:
         module: The network in evaluation mode.
@@ -89,8 +96,9 @@ def effective_field(
         point: The layer, which gives a map.
         field: Its receptive field.
         seed: Decides the signs where they are drawn.
+        unit: Its row and column; that in the middle where it is left out.
     """
-    unit = (point.shape[1] // 2, point.shape[2] // 2)
+    unit = unit or (point.shape[1] // 2, point.shape[2] // 2)
     inputs = images.detach().clone().requires_grad_()
     with torch.enable_grad():
         answers = pick(module, graph, {point.name}, inputs)[point.name][:, :, unit[0], unit[1]].sum(dim=0)

@@ -43,7 +43,7 @@ def match_weights(
     given = [(name, value) for name, value in weights.items() if _last(name) != _COUNTER]
     wanted = dict(graph.stored_shapes)
     for number, ((name, value), (own, shape)) in enumerate(zip(given, wanted.items(), strict=False), start=1):
-        if not (_alike(_last(name), _last(own)) and _squeezed(value.shape) == _squeezed(shape)):
+        if not (_alike(_last(name), _last(own)) and squeezed(value.shape) == squeezed(shape)):
             theirs, ours = f"{name} of shape {tuple(value.shape)}", f"{own} of shape {shape}"
             raise ModelError(f"array {number} must be {ours}", received=theirs, where=graph.name, remedy=_REMEDY)
     if len(given) != len(wanted):
@@ -72,5 +72,6 @@ def _alike(theirs: str, ours: str) -> bool:
     return theirs == ours or not (theirs in _KINDS or ours in _KINDS)
 
 
-def _squeezed(shape: Shape) -> Shape:
+def squeezed(shape: Shape) -> Shape:
+    """A shape without its axes of one."""
     return tuple(size for size in shape if size != 1)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from convsmith.data import open_images, split_images
+from convsmith.data import Split, open_images, split_images
 from convsmith.errors import ModelError
 from convsmith.jobs.finish import finish_run
 from convsmith.jobs.fit_budget import Allowance, too_short_for
 from convsmith.jobs.fit_entry import Entry
+from convsmith.jobs.fit_executor import check_executor, cluster, order
 from convsmith.jobs.fit_progress import Narrator
 from convsmith.jobs.fit_replay import searched_report
 from convsmith.jobs.fit_report import run_report
 from convsmith.jobs.fit_resume import check_same, identity
 from convsmith.jobs.fit_start import read_start
+from convsmith.jobs.fit_study import Keeping, keeping
 from convsmith.jobs.lab import Lab
 from convsmith.jobs.past import results_for
 from convsmith.jobs.probe import check_threads
@@ -25,13 +27,13 @@ from convsmith.jobs.run_folder import RunFolder, TrainedNetwork
 from convsmith.jobs.settings import read_settings
 from convsmith.jobs.step import Show, Tell, ignore, reading
 from convsmith.search.candidate import START
+from convsmith.search.crew import Crew
 from convsmith.search.plan import Load, policy_for
 from convsmith.search.racing import Race, race
 from convsmith.search.shared import SharedStudy
 from convsmith.search.space import Field
 from convsmith.search.space_file import default_space, read_space
 from convsmith.search.statistics import Judgement, cheapest, fastest, judge
-from convsmith.search.study import Study
 from convsmith.training.distributed import check_alone
 from convsmith.training.events import EventLog
 from convsmith.training.recipe import Recipe
@@ -59,6 +61,9 @@ def fit(
     seed: int = 0,
     resume: bool = False,
     fresh: bool = False,
+    study: str | None = None,
+    executor: str | None = None,
+    address: str = "auto",
     started: float | None = None,
     tell: Tell = ignore,
     show: Show = ignore,
@@ -76,12 +81,16 @@ def fit(
         minutes: Time for everything, from reading the images to the report.
         space: A file that says which networks are drawn; see ``search/space.toml``.
         recipe: How all networks are trained, or a file with what is to differ from the default (``docs/recipe.md``).
-        start_from: A finished run or a safetensors file, whose network is fine-tuned as one more candidate.
+        start_from: A finished run, a safetensors or an ONNX file, whose network is fine-tuned as one more candidate.
         start_design: The design that the file belongs to.
         out: The run folder.
         seed: Decides the split, the drawn networks and every training.
         resume: Go on with the search in ``out``; no finished training is repeated.
         fresh: Train everything here, even what an earlier run has trained.
+        study: ``postgresql://USER@HOST/DATABASE#NAME``: a study that any number of processes work on together, in place
+            of the journal in ``out``; each has an ``out`` of its own, and all end with the same result.
+        executor: ``ray``: train on the machines of a Ray cluster, which must have the images under the same name.
+        address: Of that cluster; by default the one that this machine is part of.
         started: When the time began, on the monotonic clock; with this call if not given.
         tell: Told of what happens, in lines.
         show: Told how much of the time is spent.
@@ -93,6 +102,7 @@ def fit(
     check_alone("fit")
     if start_design is not None and start_from is None:
         raise ModelError("a start-design needs the weights to start from", remedy="add --start-from FILE")
+    check_executor(executor, study)
     allowance = Allowance(macs, params, latency, memory, file_size, check_threads(threads, "fit"))
     recipe_for = read_settings(recipe)
     declared = default_space() if space is None else read_space(space)
@@ -105,52 +115,58 @@ def fit(
     about["identity"] = identity(about, digest, declared, start.digest if start else "")
     check_same(RunFolder(Path(out)), about["identity"])
     entry = Entry(allowance, declared, pictures, split, seed=seed, seconds=seconds, tell=tell, show=show, start=start)
-    field = entry.field(RunFolder(Path(out)))
-    about["start"] = [*start.notes, *_left_out(field)] if start else []
-    folder = RunFolder.create(out, resume=resume, source=images)
-    with folder.claimed():
-        entry.keep(folder, field)
-        tell(f"{len(pictures):,} images of {pictures.side} px in {len(pictures.classes)} classes; budget {allowance}")
-        for note in about["start"]:
-            tell(note)
-        with EventLog(folder.events) as events:
-            narrator = Narrator(events, tell, show, field.candidates, started=started, seconds=seconds)
-            starts = {start.digest: start.weights} if start else {}
-            lab = Lab(pictures, split, recipe_for, folder.checkpoints, events, narrator.watch, starts)
-            setup = lab.choose_setup(field.candidates[0].design)
-            cpu = about["machine"]["cpu"]
-            context = {"data": f"{pictures.digest}/{seed}", "recipe": lab.recipe.digest, "machine": cpu}
-            about |= {"recipe": lab.recipe.to_dict(), "setup": setup.to_dict(), "context": context}
-            events.write("fit", schema=EVENTS, field=field.to_dict(), **about)
-            results = results_for(pictures, split, lab.recipe, setup)
-            study = SharedStudy(
-                Study(folder.study, context), results, time.monotonic, fresh=fresh, weights=lab.weights_path, warn=tell
-            )
-            largest = max(field.candidates, key=lambda candidate: candidate.params)
-            deadline = started + seconds - lab.ending(largest, entry.time)
-            with too_short_for(minutes):
-                result = race(
-                    field.candidates,
-                    train=lab.train,
-                    time_candidate=lab.seconds_per_image,
-                    study=study,
-                    load=Load(train=len(split.train), select=len(split.select), test=len(split.test)),
-                    policy=policy_for(deadline - time.monotonic()),
-                    clock=study.clock,
-                    deadline=deadline,
-                    seed=seed,
-                    emit=study.hear(narrator.hear),
-                    settle=entry.settle,
+    asked = {**about["identity"], "machine": about["machine"]["cpu"]}
+    with (
+        keeping(study, RunFolder(Path(out)), asked, started=started, minutes=minutes, tell=tell) as kept,
+        cluster(executor, address, tell) as machines,
+    ):
+        about["budget"] |= {"minutes": kept.seconds / 60}
+        about |= {"study": kept.shown, "executor": executor, "address": address if executor else None}
+        field = kept.field(entry)
+        about["start"] = [*start.notes, *_left_out(field)] if start else []
+        folder = RunFolder.create(out, resume=resume, source=images)
+        with folder.claimed():
+            kept.keep(entry, field)
+            size = f"{len(pictures):,} images of {pictures.side} px in {len(pictures.classes)} classes"
+            tell(f"{size}; budget {allowance}")
+            for note in about["start"]:
+                tell(note)
+            with EventLog(folder.events) as events:
+                narrator = Narrator(events, tell, show, field.candidates, started=kept.started, seconds=kept.seconds)
+                starts = {start.digest: start.weights} if start else {}
+                lab = Lab(pictures, split, recipe_for, folder.checkpoints, events, narrator.watch, starts)
+                setup = lab.choose_setup(field.candidates[0].design)
+                cpu = about["machine"]["cpu"]
+                context = {"data": f"{pictures.digest}/{seed}", "recipe": lab.recipe.digest, "machine": executor or cpu}
+                if machines:
+                    machines.prepare(setup)
+                about |= {"recipe": lab.recipe.to_dict(), "setup": setup.to_dict(), "context": context}
+                events.write("fit", schema=EVENTS, field=field.to_dict(), **about)
+                results = results_for(pictures, split, lab.recipe, setup, executor)
+                record = SharedStudy(
+                    kept.study(context, lab.weights_path),
+                    results,
+                    price=1 / machines.hands if machines else kept.price,
+                    fresh=fresh,
+                    weights=lab.weights_path,
+                    warn=tell,
                 )
-            judgement = judge(result.finals, cost=cheapest if latency is None else fastest, seed=seed)
-            searched = time.monotonic() - started
-            network = _network(lab, result, judgement)
-            scores, labels = lab.scores(network.module, network.design, split.test), pictures.labels[split.test]
-            confused = confusion_report(scores, labels, pictures.classes)["confusion"]["matrix"]
-            events.write("judged", sync=True, searched=searched, confusion=confused, **quality_report(scores, labels))
-        report = searched_report(read_session(folder.events))
-        tell("exporting and checking the exported file")
-        return Fit(folder.path, finish_run(folder, network, report, lab.sample, started=started, measure=entry.time))
+                crew = kept.crew(lab.train, record)
+                if machines:
+                    crew = machines.crew(record, order(images, pictures, seed, recipe_for, setup, starts), lab)
+                with too_short_for(minutes):
+                    result = _race(lab, kept, record, crew, entry, field, split, narrator, seed)
+                judgement = judge(result.finals, cost=cheapest if latency is None else fastest, seed=seed)
+                searched = time.monotonic() - kept.started
+                network = _network(lab, kept, result, judgement)
+                scores, labels = lab.scores(network.module, network.design, split.test), pictures.labels[split.test]
+                quality = quality_report(scores, labels)
+                confused = confusion_report(scores, labels, pictures.classes)["confusion"]["matrix"]
+                events.write("judged", sync=True, searched=searched, confusion=confused, **quality)
+            report = searched_report(read_session(folder.events))
+            tell("exporting and checking the exported file")
+            finished = finish_run(folder, network, report, lab.sample, started=kept.started, measure=entry.time)
+            return Fit(folder.path, finished)
 
 
 def _left_out(field: Field) -> list[str]:
@@ -159,11 +175,41 @@ def _left_out(field: Field) -> list[str]:
     return [f"{name} takes no part: {why}" for name, why in kept]
 
 
-def _network(lab: Lab, result: Race, judgement: Judgement) -> TrainedNetwork:
+def _race(
+    lab: Lab,
+    kept: Keeping,
+    record: SharedStudy,
+    crew: Crew | None,
+    entry: Entry,
+    field: Field,
+    split: Split,
+    narrator: Narrator,
+    seed: int,
+) -> Race:
+    largest = max(field.candidates, key=lambda candidate: candidate.params)
+    deadline = kept.started + kept.seconds - lab.ending(largest, entry.time)
+    return race(
+        field.candidates,
+        train=lab.train,
+        time_candidate=lab.seconds_per_image,
+        study=record,
+        load=Load(train=len(split.train), select=len(split.select), test=len(split.test)),
+        policy=policy_for(deadline - time.monotonic()),
+        clock=record.clock,
+        deadline=deadline,
+        seed=seed,
+        emit=record.hear(narrator.hear),
+        settle=entry.settle,
+        crew=crew,
+    )
+
+
+def _network(lab: Lab, kept: Keeping, result: Race, judgement: Judgement) -> TrainedNetwork:
     """The chosen network from its first seed that succeeded: taking the luckiest would spoil the test images."""
     chosen = judgement.chosen.candidate
     finals = [one for one in result.finals if one.candidate.key == chosen.key and not one.outcome.failed]
     first = min(finals, key=lambda training: training.work.seed).work
-    if not lab.weights_path(first).is_file():
+    path = lab.weights_path(first)
+    if not path.is_file() and not kept.fetch(first, path):
         lab.train(first)
     return lab.network(chosen, first.seed)

@@ -80,8 +80,15 @@ class Entry:
             SpaceError: If the space holds no network.
         """
         noted = self._study(folder).noted(_NOTE) if folder.study.is_file() else None
-        if noted is not None:
-            return Field.from_dict(noted)
+        return self.draw() if noted is None else Field.from_dict(noted)
+
+    def draw(self) -> Field:
+        """The networks for this budget and space.
+
+        Raises:
+            BudgetError: If no network meets the budget.
+            SpaceError: If the space holds no network.
+        """
         few = self._seconds < _SHORT or self._allowance.latency is not None
         field = make_field(self._space, FEW_DRAWS if few else DRAWS, seed=self._seed)
         field = field if self._seconds < _SHORT else with_ready_made(field, self._space)

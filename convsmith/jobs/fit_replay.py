@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -49,19 +50,28 @@ def searched_report(session: Session) -> dict[str, Any]:
 def _searched(session: Session, field: Field) -> Searched:
     plan = session.last("plan")
     rungs: list[list[Training]] = []
-    finals: list[Training] = []
+    finals: list[list[Training]] = []
+    asked: dict[str, int] = {}  # places of the networks in the present rung or finals
     known = {candidate.key: candidate for candidate in field.candidates}
     for event in session.events:
-        if event["event"] == "rung":
-            rungs.append([])
-        elif event["event"] == "settled":
+        name = event["event"]
+        if name in ("rung", "finals"):
+            (rungs if name == "rung" else finals).append([])
+            asked = {}
+        if name == "settled":
             known |= {one["key"]: Candidate.from_dict(one) for one in event["candidates"]}
-        elif event["event"] == "training":
+            asked = {one["key"]: place for place, one in enumerate(event["candidates"])}
+        elif name in ("rung", "proposed", "finals"):
+            for key in event["candidates"]:
+                asked.setdefault(key, len(asked))
+        elif name == "training":
             training = _training(event, known)
-            (finals if training.work.final or not rungs else rungs[-1]).append(training)
+            stretch = (finals if training.work.final else rungs)[-1]
+            stretch.append(training)
+            stretch.sort(key=lambda one: (one.work.seed, asked[one.work.candidate.key]))
     done = tuple(tuple(rung) for rung in rungs if rung)
     dropped = {event["candidate"]: event["failure"] for event in session.named("dropped")}
-    return Searched(plan["plan"] if plan else {"notes": []}, done, tuple(finals), dropped)
+    return Searched(plan["plan"] if plan else {"notes": []}, done, tuple(itertools.chain(*finals)), dropped)
 
 
 def _training(event: Event, known: dict[str, Candidate]) -> Training:

@@ -49,16 +49,32 @@ def check_same(folder: RunFolder, asked: Mapping[str, Any]) -> None:
     if begun[-1]["event"] != "fit":
         rule, remedy = "the folder holds a run of another command", "choose another --out"
         raise RunError(rule, where=str(folder.path), remedy=remedy)
+    remedy = "give the same, or choose another --out"
     before = begun[-1].get("identity", {})
+    check_identity(before, asked, rule="a resumed search must keep its {}", where=str(folder.path), remedy=remedy)
+
+
+def check_identity(before: Mapping[str, Any], asked: Mapping[str, Any], *, rule: str, where: str, remedy: str) -> None:
+    """Refuse a search that is not of what another one is of.
+
+    Args:
+        before: What that is of, from ``identity``.
+        asked: What this is of.
+        rule: What must hold, with a place for the name of what differs.
+        where: Where the record is.
+        remedy: What to do.
+
+    Raises:
+        RunError: Naming the first thing that is another.
+    """
     for name, value in asked.items():
         if name in before and before[name] != value:
-            rule, remedy = f"a resumed search must keep its {name}", "give the same, or choose another --out"
-            raise RunError(rule, received=_shown(name, before, value), where=str(folder.path), remedy=remedy)
+            raise RunError(rule.format(name), received=_shown(name, before, value), where=where, remedy=remedy)
 
 
 def _shown(name: str, before: Mapping[str, Any], value: Any) -> str:
     """The two values for a person, where they say anything to one."""
-    if name == "seed":
+    if name in ("seed", "machine"):
         return f"{value}, begun with {before[name]}"
     if name == "budget":
         changed = (key for key in value if value[key] != before[name].get(key))

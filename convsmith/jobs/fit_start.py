@@ -12,10 +12,12 @@ import numpy as np
 
 from convsmith.data import Images
 from convsmith.design import Design, lower
-from convsmith.errors import BudgetError, ModelError
+from convsmith.errors import BudgetError, ModelError, OpError
+from convsmith.interop.folded_weights import match_layers
 from convsmith.interop.foreign_weights import match_weights
+from convsmith.interop.onnx_reader import read_onnx
 from convsmith.interop.weights import Weights, read_weights
-from convsmith.jobs.references import read_reference
+from convsmith.jobs.references import is_onnx, read_reference
 from convsmith.jobs.run_folder import RunFolder
 from convsmith.scaling import Limits
 from convsmith.scaling.axes import with_resolution
@@ -58,7 +60,7 @@ def read_start(source: str | Path, design: str | Path | None, images: Images) ->
     """Read weights and fit their network to the images: the last layer starts anew where it has other classes.
 
     Args:
-        source: A finished run, or a safetensors file.
+        source: A finished run, a safetensors file or an ONNX file.
         design: What a file belongs to: a design file, ``zoo:NAME`` or a run folder.
         images: What it shall learn.
 
@@ -72,16 +74,13 @@ def read_start(source: str | Path, design: str | Path | None, images: Images) ->
         network = RunFolder(Path(source)).read_network()
         own, weights = network.design, read_weights(RunFolder(Path(source)).weights)
     else:
-        if Path(source).suffix.lower() == ".onnx":
-            rule = "weights to start from cannot be an ONNX file, which has its normalisations folded away"
-            raise ModelError(
-                rule, received=name, remedy="give the run that it was exported from, or a safetensors file"
-            )
         if design is None:
             remedy = "say it with --start-design: file.toml, zoo:NAME or a run folder"
             raise ModelError("a file of weights needs the design it belongs to", received=name, remedy=remedy)
-        own, weights = read_reference(design), read_weights(Path(source))
-        weights = _by_our_names(own, weights)
+        own = read_reference(design)
+        weights = (
+            _of_onnx(own, Path(source)) if is_onnx(str(source)) else _by_our_names(own, read_weights(Path(source)))
+        )
     channels, height, _ = own.input
     if channels != images.channels:
         rule = f"the images have {images.channels} channels, the network of the weights takes {channels}"
@@ -112,15 +111,33 @@ def with_start(field: Field, start: Start, limits: Limits) -> Field:
 
 
 def _within(field: Field, start: Start, limits: Limits) -> Candidate | BudgetError:
-    side = start.design.input[1]
+    side, told = start.design.input[1], f"images of {start.design.input[1]} px shrink to nothing in it"
     for smaller in range(side, int(side * _LEAST) - 1, -_STEP):
         design = with_resolution(start.design, smaller, smaller)
-        if limits.taken(design) <= 1:
+        try:
+            taken = limits.taken(design)
+        except OpError:  # its strides make less than a pixel of it, and of all that is smaller
+            break
+        if taken <= 1:
             split = shares(field.base, design, 1 / limits.taken(field.base))
             made = make_candidate(design, f"{START}{start.name}", split, limits)
             key = hashlib.sha256(f"{made.key} {start.digest}".encode()).hexdigest()[:12]
             return dataclasses.replace(made, key=key, start=start.digest)
-    return BudgetError(f"it does not meet {limits}: at {smaller} px it costs {limits.told(design)}")
+        told = f"it does not meet {limits}: at {smaller} px it costs {limits.told(design)}"
+    return BudgetError(told)
+
+
+def _of_onnx(design: Design, path: Path) -> Weights:
+    """The arrays of an ONNX file by the names of the design."""
+    channels, height, width = design.input
+    try:
+        reading = read_onnx(path)
+    except ModelError:  # a size is left open, perhaps
+        reading = read_onnx(path, input=(channels, height, width))
+    if reading.unknown or reading.weights is None:
+        rule = f"an operation is not known: {reading.unknown[0]}" if reading.unknown else "the file holds no weights"
+        raise ModelError(rule, where=path.name)
+    return match_layers(lower(design), reading.graph, reading.weights)
 
 
 def _by_our_names(design: Design, weights: Weights) -> Weights:

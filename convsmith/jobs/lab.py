@@ -41,6 +41,7 @@ from convsmith.training.probe import choose_setup
 from convsmith.training.progress import Progress
 from convsmith.training.recipe import Recipe
 from convsmith.training.setup import Setup
+from convsmith.training.unfold import unfold_norms
 
 _TIMED_STEPS = 4
 _LOOKED_AT = 64  # images
@@ -61,7 +62,7 @@ class Lab:
         split: Split,
         recipe_for: RecipeFor,
         weights: Path | None,
-        events: EventLog,
+        events: EventLog | None,
         watch: Callable[[Progress], None],
         starts: Mapping[str, Weights] | None = None,
     ) -> None:
@@ -117,6 +118,7 @@ class Lab:
         recipe = self._recipe(design)
         if work.candidate.start:
             load_weights(module, {**weights_of(module), **self._starts[work.candidate.start]})
+            unfold_norms(module, data, self.setup)
             recipe = dataclasses.replace(recipe, learning_rate=_GENTLY * recipe.learning_rate, whiten=False)
         try:
             done = train(

@@ -19,17 +19,19 @@ from convsmith.training.recipe import Recipe
 from convsmith.training.setup import Setup
 
 
-def results_for(images: Images, split: Split, recipe: Recipe, setup: Setup) -> Results:
-    """The results of all runs on the same images, split in the same way, by the same recipe, setup and machine."""
+def results_for(images: Images, split: Split, recipe: Recipe, setup: Setup, executor: str | None = None) -> Results:
+    """The results of all runs on the same images, split in the same way, by the same recipe, setup and machine.
+
+    Those done elsewhere, by an ``executor``, are kept apart: they are not this machine's.
+    """
     here = json.dumps(conditions(setup), sort_keys=True).encode()
-    return Results(
-        {
-            "data": images.digest,
-            "split": " ".join(map(_digest, (split.train, split.select, split.test))),
-            "recipe": recipe.digest,
-            "conditions": hashlib.sha256(here).hexdigest(),
-        }
-    )
+    context = {
+        "data": images.digest,
+        "split": " ".join(map(_digest, (split.train, split.select, split.test))),
+        "recipe": recipe.digest,
+        "conditions": hashlib.sha256(here).hexdigest(),
+    }
+    return Results({**context, "executor": executor} if executor else context)
 
 
 def reuse_report(trainings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ def resume_command(run: Path, session: Session) -> str:
         names = ("macs", "params", "minutes", "threads")
         options = [part for key in names for part in _given(key, budget.get(key))]
         options += _measured(budget)
+        options += [part for key in ("study", "executor", "address") for part in _given(key, begin.get(key) or None)]
     seed = ["--seed", str(begin["seed"])] if begin.get("seed") else []
     return shlex.join(["convsmith", *words, *options, *seed, "--out", folder, "--resume"])
 
@@ -35,7 +36,7 @@ def _file_name(name: str) -> str:
     return f"{name}.toml"
 
 
-def _given(key: str, value: float | None) -> list[str]:
+def _given(key: str, value: float | str | None) -> list[str]:
     return [] if value is None else [f"--{key}", f"{value:g}" if isinstance(value, float) else str(value)]
 
 

@@ -45,9 +45,7 @@ class _NormedDepthwise(torch.autograd.Function):
         values, plane = values_of(x, norm, momentum, activation), plane_of(x, weight, stride, padding)
         state, work = room(values)
         y = empty_output(x, plane)
-        call(
-            "normed_depthwise", x.dtype, x, taps_of(weight), y, byref(values), byref(plane), state, work, _scratch(x)
-        )
+        call("normed_depthwise", x.dtype, x, taps_of(weight), y, byref(values), byref(plane), state, work, _scratch(x))
         ctx.save_for_backward(x, scale, shift, weight, state)
         ctx.values, ctx.plane = values, plane
         return y

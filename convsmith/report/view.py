@@ -8,6 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -161,8 +162,9 @@ def confusion(report: Report, most: int) -> Confusion:
     return Confusion([classes[at] for at in kept], cut, len(classes))
 
 
+@lru_cache(maxsize=2**15)
 def design_name(text: str | None) -> str:
-    """The name in a design's TOML text."""
+    """The name in a design's TOML text; a page asks for that of each network several times."""
     return str(_parsed(text).get("name", ""))
 
 

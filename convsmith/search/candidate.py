@@ -116,6 +116,11 @@ class Work:
     seed: int
     final: bool
 
+    @property
+    def identity(self) -> tuple[str, int, int, bool]:
+        """What tells it from other works: key of the network, images, seed, whether it is a final."""
+        return self.candidate.key, self.images, self.seed, self.final
+
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
         return {

@@ -8,7 +8,7 @@ from typing import Any
 
 from convsmith.search.candidate import Candidate, Training, Work
 from convsmith.search.plan import FinalsPlan, divide_finals
-from convsmith.search.track import Track
+from convsmith.search.track import Track, in_order
 
 
 def run_finals(
@@ -41,7 +41,7 @@ def _finalists(track: Track, standing: Sequence[Candidate], full: int) -> dict[s
 
     def plan(best: int) -> tuple[list[Candidate], FinalsPlan]:
         field = list({candidate.key: candidate for candidate in (*standing[:best], *always)}.values())
-        return field, divide_finals(track.left(), full, track.paces(field), track.load, track.policy)
+        return field, divide_finals(track.left(), full, track.paces(field), track.load, track.policy, track.hands)
 
     field, divided = plan(track.policy.finalists + 1)
     if divided.seeds < track.policy.min_seeds or divided.images < full:
@@ -59,14 +59,32 @@ def _run_final_rounds(track: Track, field: Sequence[Candidate], images: int, see
     A finalist whose every planned seed failed drops out. While nothing has succeeded the deadline does not count.
     """
     done: list[Training] = []
-    for number in range(1, track.policy.max_seeds + 1):
-        good = {training.candidate.key for training in done if not training.outcome.failed}
-        alive = [candidate for candidate in field if number <= seeds or candidate.key in good]
-        works = [Work(candidate, images, seed + number, final=True) for candidate in alive]
-        if number > seeds and not track.fits(works):
+
+    def good() -> set[str]:
+        return {training.candidate.key for training in done if not training.outcome.failed}
+
+    def train(works: Sequence[Work], *, whole: bool = False) -> bool:
+        """Do the works up to the first that does not fit, or none if not the whole fits; says whether that was all."""
+        out_of_time = False
+
+        def fits(work: Work) -> bool:
+            nonlocal out_of_time
+            asked = works if whole and work is works[0] else [work]
+            out_of_time = out_of_time or (bool(good()) and not track.fits(asked))
+            return not out_of_time
+
+        before = len(done)
+        for training in track.run(works, fits):
+            done.append(training)
+        done[before:] = in_order(done[before:], works)
+        return len(done) - before == len(works)
+
+    planned = [Work(one, images, seed + number, final=True) for number in range(1, seeds + 1) for one in field]
+    if not train(planned):
+        return done
+    for number in range(seeds + 1, track.policy.max_seeds + 1):
+        alive = good()
+        works = [Work(one, images, seed + number, final=True) for one in field if one.key in alive]
+        if not train(works, whole=True):
             return done
-        for work in works:
-            if any(not training.outcome.failed for training in done) and not track.fits([work]):
-                return done
-            done.append(track.run(work))
     return done

@@ -209,7 +209,12 @@ class Plan:
 
 
 def make_plan(
-    available: float, candidates: Sequence[Candidate], paces: Mapping[str, float], load: Load, policy: Policy
+    available: float,
+    candidates: Sequence[Candidate],
+    paces: Mapping[str, float],
+    load: Load,
+    policy: Policy,
+    hands: int = 1,
 ) -> Plan:
     """Divide ``available`` seconds over as many rungs and candidates as can be trained long enough to tell.
 
@@ -223,6 +228,7 @@ def make_plan(
         paces: Seconds per training image, by key.
         load: What a training goes through.
         policy: The constants.
+        hands: Trainings that go on at the same time, each at its pace.
     """
     rules = [c for c in candidates if c.rule or c.start]
     draws = [c for c in candidates if not (c.rule or c.start)]
@@ -233,7 +239,7 @@ def make_plan(
         entrants = (*rules, *draws[:drawn])
         steps = LADDERS[rungs if len(entrants) > policy.finalists + 1 else 0]
         used = [paces[c.key] for c in entrants]
-        plan = divide(available, reserve, used, steps, len(entrants), load, policy, seeds)
+        plan = divide(available, reserve, used, steps, len(entrants), load, policy, seeds, hands)
         notes = _notes(plan, policy, load, dropped=len(draws) - drawn, rungs=len(steps))
         return dataclasses.replace(plan, entrants=tuple(c.key for c in entrants), notes=notes)
 
@@ -250,11 +256,13 @@ def is_hopeless(plan: Plan, load: Load, policy: Policy) -> bool:
     return plan.shortest < policy.hopeless * policy.shortest(load)
 
 
-def least_time(candidates: Sequence[Candidate], paces: Mapping[str, float], load: Load, policy: Policy) -> float:
+def least_time(
+    candidates: Sequence[Candidate], paces: Mapping[str, float], load: Load, policy: Policy, hands: int = 1
+) -> float:
     """Least seconds, to one in a hundred, for which ``make_plan`` trains long enough to tell."""
 
     def enough(seconds: float) -> bool:
-        return make_plan(seconds, candidates, paces, load, policy).shortest >= policy.shortest(load)
+        return make_plan(seconds, candidates, paces, load, policy, hands).shortest >= policy.shortest(load)
 
     low, high = 0.0, 1.0
     while not enough(high):
@@ -274,6 +282,7 @@ def divide(
     load: Load,
     policy: Policy,
     seeds: int,
+    hands: int = 1,
 ) -> Plan:
     """Solve the full length from the time left, for networks of ``paces`` that stand before the first of ``steps``.
 
@@ -285,23 +294,26 @@ def divide(
     spendable = (1 - policy.margin) * available
     counts = [_expected(len(paces), entrants, step, next_one=i == 0) for i, step in enumerate(steps)]
     finals = min(policy.finalists + 1, len(paces))
-    search_fixed = sum(load.seconds(mean, 0, False) * count for count in counts)
-    finals_fixed = load.seconds(mean, 0, True) * finals * seeds
-    search_slope = mean * sum(count * step.length for count, step in zip(counts, steps, strict=True))
-    full = (spendable - search_fixed - finals_fixed) / (search_slope + mean * finals * seeds)
+    turns, last_turns = [in_turns(count, hands) for count in counts], in_turns(finals * seeds, hands)
+    search_fixed = sum(load.seconds(mean, 0, False) * count for count in turns)
+    finals_fixed = load.seconds(mean, 0, True) * last_turns
+    search_slope = mean * sum(count * step.length for count, step in zip(turns, steps, strict=True))
+    full = (spendable - search_fixed - finals_fixed) / (search_slope + mean * last_turns)
     if steps:
         full = min(full, (spendable - reserve - search_fixed) / search_slope)
     full = min(coarse(full), policy.longest(load))
     lengths = [_whole(step.length * full) for step in steps]
     rungs = tuple(
-        RungPlan(images, count, load.seconds(mean, images, False) * count)
-        for images, count in zip(lengths, counts, strict=True)
+        RungPlan(images, count, load.seconds(mean, images, False) * turn)
+        for images, count, turn in zip(lengths, counts, turns, strict=True)
     )
-    last = FinalsPlan(_whole(full), finals, seeds, load.seconds(mean, _whole(full), True) * finals * seeds)
+    last = FinalsPlan(_whole(full), finals, seeds, load.seconds(mean, _whole(full), True) * last_turns)
     return Plan(available, (), rungs, last)
 
 
-def divide_finals(available: float, full: int, paces: Sequence[float], load: Load, policy: Policy) -> FinalsPlan:
+def divide_finals(
+    available: float, full: int, paces: Sequence[float], load: Load, policy: Policy, hands: int = 1
+) -> FinalsPlan:
     """The finals of the networks of ``paces`` in the seconds left, each at most ``full`` images long.
 
     Seeds are given up before length is: a final much shorter than the last rung would judge another network than the
@@ -310,13 +322,19 @@ def divide_finals(available: float, full: int, paces: Sequence[float], load: Loa
     spendable = (1 - policy.margin) * available
 
     def plan(seeds: int) -> FinalsPlan:
-        fixed = sum(load.seconds(pace, 0, True) for pace in paces) * seeds
-        images = _whole(min((spendable - fixed) / (sum(paces) * seeds), full))
-        seconds = sum(load.seconds(pace, images, True) for pace in paces) * seeds
+        turns = in_turns(len(paces) * seeds, hands) / len(paces)  # in which each of them is trained once
+        fixed = sum(load.seconds(pace, 0, True) for pace in paces) * turns
+        images = _whole(min((spendable - fixed) / (sum(paces) * turns), full))
+        seconds = sum(load.seconds(pace, images, True) for pace in paces) * turns
         return FinalsPlan(images, len(paces), seeds, seconds)
 
     plans = [plan(seeds) for seeds in range(policy.min_seeds, 0, -1)]
     return next((made for made in plans if made.images >= 0.9 * full), plans[-1])
+
+
+def in_turns(trainings: int, hands: int) -> int:
+    """How many equal trainings one of so many hands does after each other, until all are done."""
+    return math.ceil(trainings / hands)
 
 
 def coarse(images: float, per_decade: int = 20) -> int:

@@ -14,10 +14,11 @@ from typing import Any
 
 from convsmith.errors import TrainingError
 from convsmith.search.candidate import Candidate, Outcome, Training, Work
+from convsmith.search.crew import Alone, Crew, Record
 from convsmith.search.finals import run_finals
 from convsmith.search.plan import Load, Plan, Policy
 from convsmith.search.rungs import run_rungs
-from convsmith.search.track import Emit, Record, Track
+from convsmith.search.track import Emit, Track
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +69,7 @@ def race(
     seed: int = 0,
     emit: Emit = lambda event, fields: None,
     settle: Callable[[Sequence[Candidate]], Sequence[Candidate]] = lambda field: field,
+    crew: Crew | None = None,
 ) -> Race:
     """Find the finalists among ``candidates`` and train them for the record, by ``deadline``.
 
@@ -88,6 +90,7 @@ def race(
             ``settled`` and ``stop``.
         settle: Gives for networks that are to enter the finals those that do, one for each in the same order: itself,
             or one that keeps what was promised. Whom it replaces is said by ``Candidate.replaces``.
+        crew: Who trains, in place of ``train`` in this process.
 
     Raises:
         TrainingError: If no candidate could be trained.
@@ -96,7 +99,7 @@ def race(
     unique = {candidate.key: candidate for candidate in reversed(candidates)}
     known = tuple(unique[key] for key in dict.fromkeys(candidate.key for candidate in candidates))
     track = Track(
-        train=train,
+        crew=crew or Alone(train, study),
         time_candidate=time_candidate,
         study=study,
         load=load,

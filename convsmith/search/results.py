@@ -74,7 +74,7 @@ class Results:
     def find(self, work: Work) -> Found | None:
         """The first training of ``work`` that is on record and did not fail; also one recorded a moment ago."""
         self._catch_up()
-        return self._known.get(_key(work))
+        return self._known.get(work.identity)
 
     def append(self, work: Work, outcome: Outcome, weights: Path | None = None) -> None:
         """Record a training that did not fail, and wait until it is on the disk.
@@ -126,10 +126,6 @@ def _parse(line: bytes) -> tuple[tuple[Any, ...], Found]:
     key = (asked["candidate"]["key"], asked["images"], asked["seed"], asked["final"])
     outcome = Outcome.from_dict(entry["outcome"])
     return key, Found(outcome, entry["recorded"], entry.get("weights", ""), entry.get("digest", ""))
-
-
-def _key(work: Work) -> tuple[Any, ...]:
-    return work.candidate.key, work.images, work.seed, work.final
 
 
 def _checksum(entry: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from convsmith.search.candidate import STRATA, Candidate, Training, Work
 from convsmith.search.plan import LADDERS, Plan, Policy, Step, divide, kept, tolerated
 from convsmith.search.statistics import rank_agreement
 from convsmith.search.surrogate import LEAST, Surrogate
-from convsmith.search.track import Track
+from convsmith.search.track import Track, in_order
 
 
 def promote(
@@ -165,14 +165,14 @@ def _divided(
     """Images of the next rung and of a full training."""
     paces = track.paces(field)
     paces += [sum(paces) / len(paces)] * later
-    plan = divide(track.left(), track.reserve, paces, steps, entrants, track.load, track.policy, seeds)
+    plan = divide(track.left(), track.reserve, paces, steps, entrants, track.load, track.policy, seeds, track.hands)
     return plan.rungs[0].images, plan.finals.images
 
 
 def _run_rung(track: Track, field: Sequence[Candidate], images: int, seed: int) -> list[Training]:
     """Train the field, best first, without touching the time reserved for the finals."""
     works = [Work(candidate, images, seed, final=False) for candidate in field]
-    return [track.run(work) for work in works if track.fits([work], keep=track.reserve)]
+    return in_order(list(track.run(works, lambda work: track.fits([work], keep=track.reserve))), works)
 
 
 def _ranked(results: Sequence[Training], expected: Mapping[str, float]) -> list[Training]:

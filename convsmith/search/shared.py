@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 
 from convsmith.errors import RunError
 from convsmith.search.candidate import Outcome, Work
-from convsmith.search.racing import Emit, Record
+from convsmith.search.crew import Record
+from convsmith.search.racing import Emit
 from convsmith.search.results import Found, Results
 
 
@@ -36,6 +38,7 @@ class SharedStudy:
         study: The record of this search.
         results: Those of all runs; they are added to.
         clock: Seconds that never go back.
+        price: Share of these seconds that the race pays; see ``Crew.price``.
         fresh: Take nothing from other runs.
         weights: Where a final keeps its weights. A final of another run is taken only with them; without this function
             none are needed.
@@ -46,8 +49,9 @@ class SharedStudy:
         self,
         study: Record,
         results: Results,
-        clock: Callable[[], float],
+        clock: Callable[[], float] = time.monotonic,
         *,
+        price: float = 1.0,
         fresh: bool = False,
         weights: Callable[[Work], Path] | None = None,
         warn: Callable[[str], None] = lambda line: None,
@@ -55,6 +59,7 @@ class SharedStudy:
         self._study = study
         self._results = results
         self._clock = clock
+        self._price = price
         self._fresh = fresh
         self._weights = weights
         self._warn = warn
@@ -68,7 +73,7 @@ class SharedStudy:
         found = self._results.find(work)
         if found is None or not self._fetched(work, found):
             return None
-        self._study.note(_name(work.candidate.key, work.images, work.seed, work.final), found.recorded)
+        self._study.note(_name(*work.identity), found.recorded)
         self._study.record(work, found.outcome)
         return found.outcome
 
@@ -80,12 +85,12 @@ class SharedStudy:
 
     def record(self, work: Work, outcome: Outcome) -> None:
         """Keep one finished training, for this run and for others."""
-        self._study.record(work, outcome)
         try:
             self._results.append(work, outcome, self._weights(work) if self._weights and work.final else None)
         except RunError as error:
             self._warn(f"warning: later runs will not find these trainings: {error}")
             self._warn = lambda line: None
+        self._study.record(work, outcome)  # last: it may wait for a database, and be stopped meanwhile
 
     def note(self, name: str, value: Any) -> None:
         """Keep a decision."""
@@ -97,11 +102,11 @@ class SharedStudy:
 
     def recorded(self, work: Work) -> float | None:
         """When another run recorded what this one took from it; None for what it did itself."""
-        return self._study.noted(_name(work.candidate.key, work.images, work.seed, work.final))
+        return self._study.noted(_name(*work.identity))
 
     def clock(self) -> float:
         """Seconds, without those that other runs spent for this one."""
-        return self._clock() - sum(one.seconds for one in self._taken.values())
+        return self._clock() - self._price * sum(one.seconds for one in self._taken.values())
 
     def hear(self, then: Emit) -> Emit:
         """Listens to the events of a race, adds to each training that another run did when that was, and passes on."""

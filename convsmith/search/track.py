@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from convsmith.errors import TrainingError
 from convsmith.quantities import format_count
-from convsmith.search.candidate import Candidate, Outcome, Training, Work
-from convsmith.search.plan import Load, Plan, Policy, is_hopeless, least_time, make_plan
+from convsmith.search.candidate import Candidate, Training, Work
+from convsmith.search.crew import Crew, Done, Record
+from convsmith.search.plan import Load, Plan, Policy, in_turns, is_hopeless, least_time, make_plan
 
 Emit = Callable[[str, dict[str, Any]], None]
-
-
-class Record(Protocol):
-    """Where a race keeps its trainings and decisions; ``search.study.Study`` on disk."""
-
-    def find(self, work: Work) -> Outcome | None:
-        """The outcome of work done before."""
-        ...
-
-    def record(self, work: Work, outcome: Outcome) -> None:
-        """Keep one finished training."""
-        ...
-
-    def note(self, name: str, value: Any) -> None:
-        """Keep a decision."""
-        ...
-
-    def noted(self, name: str) -> Any:
-        """A decision taken before, or None."""
-        ...
 
 
 class TooShort(TrainingError):
@@ -59,7 +40,7 @@ class Track:
     def __init__(
         self,
         *,
-        train: Callable[[Work], Outcome],
+        crew: Crew,
         time_candidate: Callable[[Candidate], float],
         study: Record,
         load: Load,
@@ -70,7 +51,7 @@ class Track:
         settle: Callable[[Sequence[Candidate]], Sequence[Candidate]],
         name: str,
     ) -> None:
-        self._train = train
+        self._crew = crew
         self._time = time_candidate
         self._study = study
         self._clock = clock
@@ -87,6 +68,11 @@ class Track:
     def left(self) -> float:
         """Seconds to the deadline, after paying for what was found in the record."""
         return self._deadline - self._clock()
+
+    @property
+    def hands(self) -> int:
+        """Trainings that go on at the same time now."""
+        return self._crew.hands
 
     def start(self, known: Sequence[Candidate]) -> Plan:
         """Time who is trained at first and make the plan, or take all that it depends on from the record.
@@ -111,16 +97,17 @@ class Track:
         paces = dict(zip([candidate.key for candidate in field], self.paces(field), strict=True))
 
         def available() -> float:
-            self._check_time(field, paces)
+            self._check_time(field, paces, hands)
             return self.left()
 
-        plan = make_plan(self.decide("time", available), field, paces, self.load, self.policy)
+        hands = self.decide("hands", lambda: self.hands)
+        plan = make_plan(self.decide("time", available), field, paces, self.load, self.policy, hands)
         self.emit("plan", {"plan": plan.to_dict(), "paces": dict(self._paces)})
         return plan
 
-    def _check_time(self, field: Sequence[Candidate], paces: Mapping[str, float]) -> None:
+    def _check_time(self, field: Sequence[Candidate], paces: Mapping[str, float], hands: int) -> None:
         left = self.left()
-        plan = make_plan(left, field, paces, self.load, self.policy)
+        plan = make_plan(left, field, paces, self.load, self.policy, hands)
         if not is_hopeless(plan, self.load, self.policy):
             return
         images, shortest = plan.shortest, self.policy.shortest(self.load)
@@ -128,7 +115,7 @@ class Track:
             f"minutes must be enough for one rung and the finals: by the measured pace each training would see "
             f"{format_count(images)} images, of {format_count(shortest)} that say something"
         )
-        raise TooShort(rule, least_time(field, paces, self.load, self.policy) - left)
+        raise TooShort(rule, least_time(field, paces, self.load, self.policy, hands) - left)
 
     def measure(self, name: str, field: Sequence[Candidate]) -> list[Candidate]:
         """Time every new network once and return those that can be trained; what is on record is paid for."""
@@ -148,7 +135,8 @@ class Track:
         failures = measured.get("failures", {})
         self._paces |= measured["paces"]
         self.dropped |= failures
-        self._deadline = min(self._deadline, self._clock() + before - measured["seconds"])
+        if self._crew.price:
+            self._deadline = min(self._deadline, self._clock() + before - measured["seconds"])
         for candidate in field:
             if candidate.key in failures:
                 about = {"candidate": candidate.key, "origin": candidate.origin, "failure": failures[candidate.key]}
@@ -157,11 +145,7 @@ class Track:
 
     def decide(self, name: str, choose: Callable[[], Any]) -> Any:
         """The decision noted under ``name``; taken now and noted if there is none."""
-        noted = self._study.noted(f"{self._name}/{name}")
-        if noted is None:
-            noted = choose()
-            self._study.note(f"{self._name}/{name}", noted)
-        return noted
+        return self._crew.decide(f"{self._name}/{name}", choose)
 
     def settled(self, number: int, field: Sequence[Candidate]) -> list[Candidate]:
         """Those that enter the finals for ``field``, in its order; a new one trains about as fast as the one before."""
@@ -177,21 +161,29 @@ class Track:
     def fits(self, works: Sequence[Work], keep: float = 0.0) -> bool:
         """True if the works end ``keep`` seconds before the deadline; what is on record always fits."""
         new = [work for work in works if self._study.find(work) is None]
-        return not new or self.left() - sum(self._predicted(work) for work in new) >= keep
+        if not new:
+            return True
+        turns = in_turns(len(new), self.hands if len(new) > 1 else 1) / len(new)
+        return self.left() - sum(self._predicted(work) for work in new) * turns >= keep
 
-    def run(self, work: Work) -> Training:
-        """Take a training from the record and pay for it, or do it and record it."""
-        outcome = self._study.find(work)
-        reused = outcome is not None
-        if outcome is None:
-            self.emit("start", {**_named(work), "seconds": self._predicted(work)})
-            outcome = self._train(work)
-            self._study.record(work, outcome)
-        else:
-            self._deadline -= outcome.seconds
+    def run(self, works: Sequence[Work], fits: Callable[[Work], bool]) -> Iterator[Training]:
+        """Take trainings from the record and pay for them, or have those that fit done, and yield each when it is done.
+
+        They come in the order asked for only where one is done at a time.
+        """
+        for done in self._crew.perform(works, fits, self._begin):
+            yield self._take(works[done.number], done)
+
+    def _begin(self, work: Work) -> None:
+        self.emit("start", {**_named(work), "seconds": self._predicted(work)})
+
+    def _take(self, work: Work, done: Done) -> Training:
+        outcome = done.outcome
+        if done.reused:
+            self._deadline -= self._crew.price * outcome.seconds
         if not outcome.failed:
             self._paces[work.candidate.key] = self.load.pace(outcome.seconds, outcome.images, work.final)
-        self.emit("training", {**_named(work), "reused": reused, "outcome": outcome.to_dict()})
+        self.emit("training", {**_named(work), "reused": done.reused, "outcome": outcome.to_dict()})
         return Training(work, outcome)
 
     def paces(self, field: Sequence[Candidate]) -> list[float]:
@@ -203,6 +195,12 @@ class Track:
 
     def _pace(self, candidate: Candidate) -> float:
         return self._paces.get(candidate.key, sum(self._paces.values()) / len(self._paces))
+
+
+def in_order(trainings: Sequence[Training], works: Sequence[Work]) -> list[Training]:
+    """The trainings in the order in which they were asked for."""
+    places = {work.identity: place for place, work in enumerate(works)}
+    return sorted(trainings, key=lambda one: places[one.work.identity])
 
 
 def _named(work: Work) -> dict[str, Any]:

@@ -63,7 +63,13 @@ def make_app(session: Session, key: Key) -> ASGIApp:
             session.run(values), text_of(values, "what", 20), session.pictures.file(text_of(values, "picture", 100)),
             text_of(values, "target", 500), session.shown,
         ),
+        "effective": lambda values: _late("seeing").effective(
+            session.run(values), session.pictures.file(text_of(values, "picture", 100)), text_of(values, "layer", 500),
+            (whole_of(values, "row"), whole_of(values, "column")), session.shown,
+        ),
+        "reliability": lambda values: _late("behind").reliability(session.run(values)),
         "run": lambda values: _late("runs").state(session.run(values), text_of(values, "seen", 200)),
+        "first-run": lambda values: session.first_run(),
         "stop": lambda values: _late("runs").end(session.run(values)),
         "behind": lambda values: _late("behind").behind(
             session.run(values), text_of(values, "true", 500), text_of(values, "answer", 500)

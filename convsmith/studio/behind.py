@@ -1,4 +1,4 @@
-"""The images behind a cell of a confusion matrix: which were taken for what, and their pixels by number."""
+"""The images behind the figures of a run: which were taken for what, and how often its confidence was right."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from convsmith.errors import RunError
 from convsmith.jobs.evaluate import Judged, judge_images
 from convsmith.quantities import format_percent
 from convsmith.studio.bodies import StudioError
+from convsmith.studio.plot import Axis, Line, Point, chart
 from convsmith.studio.runs import report_now
-from convsmith.training.metrics import log_probabilities
+from convsmith.training.metrics import calibration, log_probabilities, wilson
 
 MOST: Final = 60
 """Images of a cell that are shown; those that the network was surest of come first."""
@@ -53,6 +54,35 @@ def behind(path: Path, true: str, answer: str) -> dict[str, Any]:
         for number in order[:MOST]
     ]
     return {"count": len(inside), "images": images}
+
+
+def reliability(path: Path) -> dict[str, Any]:
+    """How often the network is right on the test images of which it is so and so sure, and the mean gap between both.
+
+    Raises:
+        RunError: If the run is not finished, or its images are no longer those that it was trained on.
+        DataError: If its images cannot be read.
+    """
+    judged = _judged(path)
+    found = calibration(judged.scores, judged.truth)
+    points = [
+        Point(
+            one.confidence,
+            one.accuracy,
+            f"{format_percent(one.confidence)} → {format_percent(one.accuracy)}, {one.count:,} ×",
+            wilson(round(one.accuracy * one.count), one.count),
+        )
+        for one in found.bins
+    ]
+    ends = [Point(end, end, format_percent(end, 0)) for end in (0.0, 1.0)]
+    lines = [Line("believed", "end", ends), Line("bins", "chosen", points, joined=False)]
+    marks = (0.0, 0.25, 0.5, 0.75, 1.0)
+    x, y = (Axis(name, 0.0, 1.0, lambda value: format_percent(value, 0), marks=marks) for name in ("sure", "test"))
+    return {
+        "chart": chart("calibration", x, y, lines),
+        "gap": format_percent(found.error),
+        "images": f"{len(judged.truth):,}",
+    }
 
 
 def image(path: Path, number: int) -> bytes | None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from convsmith.analysis import receptive_fields
 from convsmith.errors import OpError
 from convsmith.ir import Graph, Node, TensorType, Window
 from convsmith.jobs.conv import conv
@@ -16,6 +17,7 @@ from convsmith.jobs.layer_loops import pool_map
 from convsmith.jobs.pool import pool
 from convsmith.ops import AvgPool2d, Conv2d, ConvTranspose2d, GlobalAvgPool, GlobalMaxPool, MaxPool2d
 from convsmith.quantities import format_shape
+from convsmith.report.formulas import formulas
 from convsmith.report.weight_colors import weight_color
 from convsmith.studio.bodies import StudioError, Values, whole_of
 
@@ -35,7 +37,7 @@ _MAXIMA: Final = (MaxPool2d, GlobalMaxPool)
 
 
 def explain(values: Values) -> dict[str, Any]:
-    """A layer's facts, and the numbers of its grids: of the layer itself, or of a small one that stands for it.
+    """A layer's facts with their formulas, and the numbers of its grids, or of a small layer's for it.
 
     Raises:
         OpError: If the settings do not fit.
@@ -45,6 +47,7 @@ def explain(values: Values) -> dict[str, Any]:
     drawn = _drawn(layer)
     return {
         "facts": layer.to_dict(),
+        "formulas": formulas(layer.graph, receptive_fields(layer.graph))[layer.node.name],
         "drawn": None if drawn is None else _grids(drawn, whole_of(values, "seed", 0)),
         "reduced": drawn is not layer,
     }
@@ -162,6 +165,7 @@ def _grids(layer: Layer, seed: int) -> dict[str, Any]:
         "taps": taps.ravel().tolist(),
         "tap_shape": list(taps.shape),
         "y": [_written(value) for value in _outputs(layer, map, weights).ravel().tolist()],
+        "stamps": isinstance(op, ConvTranspose2d),
         "combines": "sum" if kernel else "mean" if linear else "max",
         "matrix": _matrix_facts(layer) if linear else None,
     }

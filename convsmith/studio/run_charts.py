@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from convsmith.jobs.fit_score import Scorer
@@ -35,7 +37,7 @@ def board(session: Session) -> dict[str, Any]:
     """Of a search its rungs, each as a row, and the map of the networks that were trained."""
     if session.kind != "fit":
         return {"rungs": [], "map": None}
-    field = Field.from_dict(session.begin["field"])
+    field = _field(json.dumps(session.begin["field"]))
     scorer = Scorer(field.candidates)
     for event in session.events:
         scorer.hear(event["event"], event)
@@ -109,7 +111,7 @@ def _training(session: Session) -> list[dict[str, Any]]:
 
 def _rungs(session: Session) -> list[dict[str, Any]]:
     """Accuracy on the select images against images trained on; a line for each network, coloured by its stratum."""
-    field = Field.from_dict(session.begin["field"])
+    field = _field(json.dumps(session.begin["field"]))
     known = {candidate.key: candidate for candidate in field.candidates}
     told: dict[str, list[Event]] = {}
     for event in session.named("training"):
@@ -134,6 +136,12 @@ def _rungs(session: Session) -> list[dict[str, Any]]:
             points += [_trained(event, known) for event in events]
         lines.append(Line(f"mostly.{axis}", axis, points, frozenset(breaks)))
     return [chart("rungs", x, y, lines)]
+
+
+@lru_cache(maxsize=4)
+def _field(text: str) -> Field:
+    """The networks of a search, read once: the log of a long one is looked at again and again."""
+    return Field.from_dict(json.loads(text))
 
 
 def _trained(event: Event, known: Mapping[str, Any]) -> Point:

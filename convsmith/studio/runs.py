@@ -47,7 +47,8 @@ def state(path: Path, seen: str) -> dict[str, Any]:
 def _state(path: Path, folder: RunFolder, session: Session) -> dict[str, Any]:
     finished = session.last("finished") is not None
     report = _report(path, session) if finished or session.kind == "curves" else None
-    status = "finished" if finished else "running" if folder.holder else "stopped"
+    written = folder.report.exists() or not folder.holder  # the log ends before the files are there
+    status = "finished" if finished and written else "running" if folder.holder else "stopped"
     return {
         "kind": session.kind,
         "status": status,

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from convsmith.analysis import receptive_fields
+from convsmith.explain.effective import effective_field
+from convsmith.explain.points import find_map
 from convsmith.jobs.features import features
 from convsmith.jobs.features_page import features_page
 from convsmith.jobs.saliency import saliency
@@ -33,6 +37,8 @@ TOP: Final = 5
 _RUNS: Final = 5
 """Times that the network answers; the shortest counts, since what disturbs one only makes it longer."""
 _CHANNELS: Final = 32
+_EXCITED: Final = 8
+"""Channels of each layer of which the patches are shown."""
 _IMAGES: Final = 256
 """Of the run's own, for similarity: in some seconds, with an interval."""
 
@@ -82,11 +88,11 @@ def answer(path: Path, content: bytes) -> dict[str, Any]:
 
 
 def explain(path: Path, what: str, content: bytes, target: str, shown: Pictures) -> dict[str, Any]:
-    """A page of ``saliency``, ``features`` or ``similarity`` as plain values, its pictures kept in ``shown``.
+    """A page of what a network sees, as plain values; its pictures are kept in ``shown``.
 
     Args:
         path: A finished run.
-        what: Which of the three.
+        what: ``saliency``, ``features``, ``similarity``, or ``excites``, the part of ``features`` on the run's images.
         content: A picture file; ``similarity`` takes the run's own images.
         target: The class that saliency speaks for; nothing for the likeliest.
         shown: Keeps the pictures of the page.
@@ -105,13 +111,60 @@ def explain(path: Path, what: str, content: bytes, target: str, shown: Pictures)
             return _page(saliency_page(saliency(path, file, target=target or None)), shown)
         if what == "features":
             return _page(features_page(features(path, file), _CHANNELS, "own"), shown)
-    raise StudioError("a network is explained by saliency, features or similarity", received=what)
+        if what == "excites":
+            view = features(path, file, among=_source(path), channels=_EXCITED)
+            page = features_page(view, _EXCITED, "own")
+            parts = [part for part in page.parts if part.name == "excites"]
+            return _page(
+                replace(page, title=f"What excites the channels of {view.trained.graph.name}", parts=parts), shown
+            )
+    raise StudioError("a network is explained by saliency, features, excites or similarity", received=what)
+
+
+def _source(path: Path) -> str:
+    """The images that a run was trained on."""
+    return report_now(path)["data"]["source"]
+
+
+def effective(path: Path, content: bytes, layer: str, unit: tuple[int, int], shown: Pictures) -> dict[str, Any]:
+    """Which pixels of a picture a unit really depends on, by its gradient.
+
+    Args:
+        path: A finished run.
+        content: A picture file.
+        layer: A layer that gives a map.
+        unit: Row and column of the unit.
+        shown: Keeps the picture of it: from black, no dependence, to white.
+
+    Raises:
+        RunError: If the run is not finished.
+        DataError: If the picture cannot be read.
+        ModelError: If there is no such layer, or it gives no map.
+        StudioError: If there is no such unit.
+    """
+    trained = _trained(path)
+    graph = trained.graph
+    point = find_map(graph, (), layer)
+    if not all(0 <= at < size for at, size in zip(unit, point.shape[1:], strict=True)):
+        raise StudioError(f"a unit of {layer} must be within its map", received=unit, remedy="choose one inside")
+    with _file(content) as file:
+        tensor = trained.tensor(read_picture(trained, file).pixels[None])
+    found = effective_field(
+        trained.module, graph, tensor, point, receptive_fields(graph)[point.name], seed=0, unit=unit
+    )
+    bright = np.rint(255 * found.energy / (found.energy.max() or 1.0)).astype(np.uint8)
+    return {
+        "id": shown.put(bright[..., None]),
+        "size": list(bright.shape),
+        "pixels": found.pixels,
+        "side": f"{found.side:.1f}",
+        "share": format_percent(found.share),
+    }
 
 
 @lru_cache(maxsize=4)
 def _similarity(path: Path) -> Explained:
-    source = report_now(path)["data"]["source"]
-    return similarity_page(similarity(path, source, count=_IMAGES))
+    return similarity_page(similarity(path, _source(path), count=_IMAGES))
 
 
 def _trained(path: Path) -> Trained:

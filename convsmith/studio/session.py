@@ -13,6 +13,7 @@ from convsmith.files import write_text, writing
 from convsmith.jobs.references import read_reference
 from convsmith.jobs.run_marks import is_run
 from convsmith.studio.bodies import StudioError, Values, whole_of
+from convsmith.studio.first_run import first_run
 from convsmith.studio.pictures import Pictures
 
 FIRST: Final = "zoo:resnet18"
@@ -67,7 +68,7 @@ class Session:
         shown: Those that were made of them.
     """
 
-    opened: tuple[Opened, ...]
+    opened: list[Opened]
     folder: Path
     pictures: Pictures = field(default_factory=Pictures)
     shown: Pictures = field(default_factory=lambda: Pictures(_SHOWN))
@@ -81,9 +82,23 @@ class Session:
             ModelError: If one of them is no design.
             DesignError: If a file breaks the format.
         """
-        opened = tuple(map(Opened.read, references))
+        opened = list(map(Opened.read, references))
         more = () if any(one.text for one in opened) else (Opened.read(FIRST),)
-        return cls((*opened, *more), Path.cwd())
+        return cls([*opened, *more], Path.cwd())
+
+    def first_run(self) -> dict[str, Any]:
+        """Open the first run of all, which is begun if it is not there yet.
+
+        Raises:
+            StudioError: If its folder has another use.
+            RunError: If nothing can be written here.
+        """
+        path, command = first_run(self.folder)
+        found = [number for number, one in enumerate(self.opened) if one.run == path]
+        if not found:
+            found = [len(self.opened)]
+            self.opened.append(Opened(path.name, "", run=path))
+        return {"run": found[0], "command": command}
 
     def run(self, values: Values) -> Path:
         """The folder of the run that a request names by its number.
@@ -100,9 +115,9 @@ class Session:
     def to_dict(self) -> dict[str, Any]:
         """What the page starts with."""
         opened = [
-            {"id": number, "reference": one.reference, "text": one.text, "file": one.path.name if one.path else ""}
+            {"id": number, "reference": one.reference, "text": text, "file": one.path.name if one.path else ""}
             for number, one in enumerate(self.opened)
-            if one.text
+            if (text := one.text or (_content(one.run / "design.toml") if one.run else ""))
         ]
         runs = [{"id": number, "reference": one.reference} for number, one in enumerate(self.opened) if one.run]
         return {"opened": opened, "runs": runs, "zoo": list(zoo.names())}

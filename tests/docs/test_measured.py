@@ -29,9 +29,10 @@ def test_the_page_is_what_the_results_give(measured):
 
 
 def test_a_goal_that_is_not_reached_is_called_missed(measured):
-    assert "**missed**" in measured.figures.at_least("", 1.998, 2, measured.figures.times).cells()[2]
-    assert "**missed**" in measured.figures.at_most("", 0.5001, 0.5, measured.figures.percent).cells()[2]
-    assert measured.figures.at_least("", 2, 2, measured.figures.times).cells() == ("", "2 times", "at least 2 times: met")
+    figures = measured.figures
+    assert "**missed**" in figures.at_least("", 1.998, 2, figures.times).cells()[2]
+    assert "**missed**" in figures.at_most("", 0.5001, 0.5, figures.percent).cells()[2]
+    assert figures.at_least("", 2, 2, figures.times).cells() == ("", "2 times", "at least 2 times: met")
 
 
 def test_every_result_has_its_section(measured):

@@ -11,13 +11,13 @@ from jobs_small_fit import PLENTY, SMALL, quick
 
 from convsmith.cli.main import run
 from convsmith.data import open_images
-from convsmith.design import lower, parse_design, write_design
+from convsmith.design import lower, parse_design, write_design, zoo
 from convsmith.errors import ModelError, RunError
 from convsmith.interop.torch_module import build
 from convsmith.interop.weights import weights_of, write_weights
 from convsmith.jobs import fit as job
 from convsmith.jobs.fit import fit
-from convsmith.jobs.fit_start import read_start, with_start
+from convsmith.jobs.fit_start import Start, read_start, with_start
 from convsmith.jobs.train import train
 from convsmith.scaling import Limits
 from convsmith.scaling.axes import with_resolution
@@ -70,7 +70,7 @@ def test_the_same_classes_and_size_change_nothing(digits, tmp_path):
     ("change", "expected"),
     [
         ({"design": None}, "needs the design it belongs to.*--start-design"),
-        ({"file": "model.onnx"}, "cannot be an ONNX file.*give the run"),
+        ({"file": "model.onnx"}, "model.onnx"),
         ({"file": "nowhere.safetensors"}, "cannot read weights"),
         ({"toml": TINY.replace("width = 16", "width = 24")}, "array .* must be stage1"),
         ({"toml": TINY.replace("[1, 8, 8]", "[3, 8, 8]")}, "array 1 must be stem.conv.weight of shape"),
@@ -109,6 +109,17 @@ def test_it_takes_part_at_the_largest_side_that_meets_the_budget_or_is_left_out_
             assert given[0].design.input == (1, side, side)
             assert given[0].macs == costs[side]
             assert field.ready == {"net.safetensors": given[0].key}
+
+
+@pytest.mark.parametrize(("side", "limit", "expected"), [
+    (32, 1_000, "it does not meet 1.000k MACs: at 18 px it costs"),
+    (16, 10**9, "images of 16 px shrink to nothing in it"),
+])  # fmt: skip
+def test_a_network_whose_strides_leave_nothing_of_the_images_is_left_out(side, limit, expected, digits):
+    deep = with_resolution(zoo.load("efficientnet-lite0"), side, side)
+    field = make_field(Space(Limits(macs=60_000), 1, 8, 10), 4, seed=0)
+    field = with_start(field, Start("lite0", deep, {}, ()), Limits(macs=limit))
+    assert field.refused["start:lite0"].startswith(expected)
 
 
 def test_it_goes_on_to_the_finals_and_tells_the_surrogate_nothing():

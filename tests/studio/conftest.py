@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+
 import pytest
 
 from tests.studio.run_folders import make_runs
@@ -28,6 +30,37 @@ task = "classify"
 classes = 10
 """
 
+DEEP = """name = "deep"
+input = [3, 64, 64]
+
+[stem]
+block = "conv"
+width = 16
+
+[[stage]]
+block = "bottleneck"
+depth = 111
+width = 16
+stride = 1
+
+[[stage]]
+block = "bottleneck"
+depth = 111
+width = 32
+stride = 2
+
+[[stage]]
+block = "bottleneck"
+depth = 111
+width = 64
+stride = 2
+
+[head]
+task = "classify"
+classes = 10
+"""
+"""A thousand convolutions, and three thousand operators."""
+
 
 @pytest.fixture(scope="session")
 def studio(tmp_path_factory):
@@ -42,3 +75,19 @@ def studio(tmp_path_factory):
 def made(tmp_path_factory):
     """A finished run of each kind; whoever changes one takes a copy."""
     return make_runs(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    from tests.studio.studio_browser import chromium  # takes long to load, and only some tests need it
+
+    with chromium() as one:
+        yield one
+
+
+@pytest.fixture
+def page(browser, studio) -> Iterator:
+    from tests.studio.studio_browser import watched
+
+    with watched(browser, studio) as one:
+        yield one

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 import shutil
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -66,3 +69,33 @@ def working_on(run: Path) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.kill()
         process.communicate()
+
+
+def large_study(run: Path, target: Path, networks: int) -> Path:
+    """A finished search with as many networks more, each trained once, as if the space had been drawn from for days."""
+    chance = random.Random(0)
+    lines = [json.loads(line) for line in (run / "events.ndjson").read_text(encoding="utf-8").splitlines()]
+    report = json.loads((run / "report.json").read_text(encoding="utf-8"))
+    field = lines[0]["field"]["candidates"]
+    first = next(number for number, line in enumerate(lines) if line["event"] == "training")
+    drawn, trained, reported = field[0], lines[first], report["candidates"][0]
+    more: list[dict[str, Any]] = []
+    for number in range(networks):
+        key, right = f"{number:012x}", 0.1 + 0.85 * chance.random()
+        ends = sorted((chance.random(), chance.random()))
+        shares = (ends[0], ends[1] - ends[0], 1 - ends[1])
+        named = drawn["design"].replace('name = "', f'name = "drawn-{number}-', 1)
+        cost = {"macs": drawn["macs"], "params": round(10 ** chance.uniform(3, 5)), "key": key, "design": named}
+        field.append(drawn | cost | {"origin": "drawn", "shares": shares})
+        outcome = trained["outcome"] | {"accuracy": right, "log_loss": 2 - right}
+        more.append(trained | {"candidate": key, "origin": "drawn", "outcome": outcome})
+        rung = reported["rungs"][0] | {"accuracy": right}
+        named_shares = dict(zip(("depth", "width", "resolution"), shares, strict=True))
+        report["candidates"].append(
+            reported | cost | {"origin": "drawn", "shares": named_shares, "rungs": [rung], "final": None}
+        )
+    lines[first:first] = more
+    shutil.copytree(run, target)
+    (target / "events.ndjson").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    (target / "report.json").write_text(json.dumps(report), encoding="utf-8")
+    return target

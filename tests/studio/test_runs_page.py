@@ -6,11 +6,10 @@ import json
 import re
 import signal
 import time
-from collections.abc import Iterator
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from convsmith.design import parse_design, zoo
 from convsmith.jobs.predict import predict
@@ -20,16 +19,10 @@ from convsmith.scaling.rules import RULES
 from tests.jobs.jobs_digits import digit_pixels
 from tests.studio.conftest import SMALL
 from tests.studio.run_folders import started, working_on
-from tests.studio.studio_browser import DESKTOP, PHONE, chromium, unnamed, visit, watched
+from tests.studio.studio_browser import DESKTOP, PHONE, unnamed, visit, watched
 from tests.studio.studio_process import running
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as one:
-        yield one
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +40,9 @@ def test_a_search_shows_its_rungs_its_map_its_ties_and_what_it_was_made_of(brows
         expect(page.locator("[data-chart=rungs] .dots")).not_to_have_count(0)
         trained = {one["key"] for one in report["candidates"] if one["rungs"] or one["final"]}
         expect(page.locator(".ternary .dot")).to_have_count(len(trained))
+        places = [one["shares"].values() for one in report["candidates"] if one["key"] in trained]
+        outside = page.locator("[data-chart=map]", has_text="Outside the triangle, one of the three shrank")
+        expect(outside).to_have_count(int(any(min(shares) < -1e-6 for shares in places)))
         expect(page.locator(".interval")).to_have_count(sum(bool(one["final"]) for one in report["candidates"]))
         page.locator("#provenance summary").click()
         expect(page.locator("#provenance")).to_contain_text(report["data"]["digest"])
@@ -80,6 +76,47 @@ def test_a_cell_of_the_matrix_opens_its_images_by_mouse_and_keyboard(browser, st
         page.goto("about:blank")
         page.goto(address)
         expect(page.locator("#behind h2")).to_have_text(f"1 taken for 1: {matrix[1][1]}")
+
+
+def test_confidence_is_compared_with_accuracy_when_it_is_asked_for(browser, studio, made):
+    report = json.loads((made.train / "report.json").read_text())
+    with watched(browser, studio) as page:
+        visit(page, studio, "view=runs&run=1")
+        page.locator("#ask-calibration").click()
+        gap = f"{100 * report['accuracy']['calibration_error']:.1f} %"
+        expect(page.locator("#gap")).to_contain_text(
+            f"The mean gap over {report['accuracy']['images']} images is {gap}"
+        )
+        expect(page.locator("[data-chart=calibration] [data-line]")).to_have_count(2)
+        visit(page, studio, page.url.partition("#")[2])
+        expect(page.locator("#gap")).to_contain_text(gap)
+
+
+def test_the_field_of_a_run_shows_what_a_unit_depends_on(browser, studio):
+    with watched(browser, studio) as page:
+        visit(page, studio, "view=field&z=resnet18")
+        expect(page.locator("#said li").first).to_be_visible()
+        expect(page.locator("#effective")).to_have_count(0)  # a published design has no weights
+        visit(page, studio, "view=field&o=1&layer.name=stage1.block1.act&unit=1,2")
+        expect(page.locator("#said li").first).to_be_visible()
+        before = page.locator("#said").text_content()
+        page.locator("#effective").check()
+        expect(page.locator("#said")).to_contain_text("It depends on")
+        pixels, side = re.search(r"on (\d+) pixels .+ side ([\d.]+) has", page.locator("#said").text_content()).groups()
+        assert float(side) == pytest.approx(int(pixels) ** 0.5, abs=0.06)
+        page.locator(".map").focus()
+        page.keyboard.press("ArrowDown")
+        expect(page.locator("#field-row")).to_have_value("2")
+        expect(page.locator("#said")).to_contain_text("It depends on")
+        page.keyboard.press("ArrowUp")
+        page.locator("#effective").uncheck()
+        expect(page.locator("#said")).to_have_text(before)
+        page.get_by_role("button", name="Design", exact=True).click()
+        page.locator("#edit-width").fill("12")
+        expect(page.locator("#undo")).to_be_enabled()
+        page.get_by_role("button", name="Receptive field").click()
+        expect(page.locator("#said li").first).to_be_visible()
+        expect(page.locator("#effective")).to_have_count(0)  # these are other weights than the run has
 
 
 def test_an_event_shows_within_a_second_and_the_run_can_be_stopped_and_gone_on_with(browser, made, tmp_path):
@@ -230,6 +267,8 @@ def test_a_picture_is_answered_and_explained_and_what_is_none_is_refused(browser
         expect(page.locator("#answer h2")).to_have_text(label)
         page.get_by_role("button", name="Features", exact=True).click()
         expect(page.locator("#features .shots img")).not_to_have_count(0)
+        page.locator("#ask-excites").click()
+        expect(page.locator("#excites .shots img")).to_have_count(2)
         page.locator("#ask-similarity").click()
         expect(page.locator("#similarity .shots img").first).to_be_visible()
         visit(page, studio, "view=try&run=1&picture=of-an-earlier-start")

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import math
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from convsmith.errors import DataError, RunError
+from convsmith.jobs.evaluate import judge_images
+from convsmith.jobs.features import features
 from convsmith.jobs.predict import predict
+from convsmith.jobs.run_folder import RunFolder
 from convsmith.jobs.saliency import saliency
-from convsmith.studio import seeing
+from convsmith.report.seen import exciters_shot
+from convsmith.studio import behind, seeing
 from convsmith.studio.bodies import StudioError
 from convsmith.studio.pictures import MOST_BYTES, SAMPLE, Pictures
 from tests.jobs.jobs_digits import digit_pixels
@@ -66,6 +72,72 @@ def test_features_and_similarity_are_pages_with_pictures(made):
         json.dumps(found, allow_nan=False)
         captions = [shot["caption"] for part in found["parts"] for shot in part["shots"]]
         assert any(sign in caption for caption in captions)
+
+
+@pytest.mark.parametrize("unit", [(0, 3), (2, 1)])
+def test_a_unit_depends_on_the_pixels_that_autograd_says(made, unit):
+    layer, picture = "stage1.block1.act", digit_pixels()[5, ..., 0]
+    shown = Pictures(10)
+    found = seeing.effective(made.train, png(picture), layer, unit, shown)
+    network = RunFolder(made.train).read_network()
+    with torch.no_grad():
+        pixels = torch.tensor(np.asarray(picture, np.float32))[None, None]
+        image = network.preparation.normalisation.apply(pixels)
+    kept = {}
+    network.module.get_submodule(layer).register_forward_hook(lambda *given: kept.update(value=given[-1]))
+    energy = torch.zeros(8, 8, dtype=torch.float64)
+    for channel in range(16):
+        one = image.clone().requires_grad_()
+        network.module(one)
+        kept["value"][0, channel, unit[0], unit[1]].backward()
+        energy += one.grad[0, 0].double() ** 2
+    least, total = 0.0, float(energy.sum())
+    values, pixels = sorted(energy.flatten().tolist(), reverse=True), 0
+    while least < 0.95 * total:
+        least += values[pixels]
+        pixels += 1
+    assert found["pixels"] == pixels
+    drawn = np.asarray(Image.open(io.BytesIO(shown.png(found["id"], (8, 8)))))[..., 0]
+    wanted = (255 * energy.sqrt() / energy.sqrt().max()).numpy()
+    assert np.abs(drawn - wanted).max() <= 1
+    for wrong in ((9, 0), (0, -1)):
+        with pytest.raises(StudioError, match="within its map"):
+            seeing.effective(made.train, png(picture), layer, wrong, shown)
+
+
+def test_patches_are_those_of_features_on_the_runs_own_images(made, tmp_path):
+    shown, content = Pictures(10), png(digit_pixels()[5, ..., 0])
+    found = seeing.explain(made.train, "excites", content, "", shown)
+    (tmp_path / "one.png").write_bytes(content)
+    view = features(made.train, tmp_path / "one.png", among="digits", channels=8)
+    (part,) = found["parts"]
+    assert [shot["caption"].split(":")[0] for shot in part["shots"]] == [one.name for one in view.excited.found.wanted]
+    shots = [exciters_shot(view.excited.found, one, view.excited.pixels, 8) for one in view.excited.found.wanted]
+    for shot, wanted in zip(part["shots"], shots, strict=True):
+        drawn = np.asarray(Image.open(io.BytesIO(shown.png(shot["id"], tuple(shot["size"])))))
+        assert np.array_equal(drawn, wanted.pixels)
+
+
+def test_confidence_is_held_against_how_often_it_was_right(made):
+    found = behind.reliability(made.train)
+    judged = judge_images(made.train, "digits")
+    shares = torch.from_numpy(judged.scores).double().softmax(dim=1)
+    sure, said = (one.tolist() for one in shares.max(dim=1))
+    right = [answer == truth for answer, truth in zip(said, judged.truth.tolist(), strict=True)]
+    groups = {}
+    for share, hit in zip(sure, right, strict=True):
+        groups.setdefault(math.ceil(10 * share), []).append((share, hit))
+    points = found["chart"]["lines"][1]["points"]
+    assert len(points) == len(groups)
+    gap = 0.0
+    for point, (_, group) in zip(points, sorted(groups.items()), strict=True):
+        confidence, accuracy = (sum(values) / len(group) for values in zip(*group, strict=True))
+        assert point["at"] == pytest.approx([confidence, accuracy], abs=1e-4)
+        assert point["bar"][0] < accuracy + 1e-4
+        assert point["bar"][1] > accuracy - 1e-4
+        assert point["text"].endswith(f", {len(group):,} ×")
+        gap += abs(confidence - accuracy) * len(group) / len(right)
+    assert found["gap"] == f"{100 * gap:.1f} %"
 
 
 def test_what_is_no_picture_or_no_finished_run_is_said(made, tmp_path):

@@ -69,8 +69,8 @@ export function compareView(main) {
     ];
     const bar = (share) => h("span", { class: "share", css: { "--of": share }, "aria-hidden": "true" });
     put(byId("compared"),
-      table(t("compare.totals"), ["", ...found.names, t("compare.times")], rows),
-      table(t("compare.sections"), [t("part"), ...found.names.map((name) => `${name}: ${t("metric.macs")}`), "", ...found.names.map((name) => `${name}: ${t("metric.params")}`)],
+      table(t("compare.totals"), [t("compare.figure"), ...found.names, t("compare.times")], rows),
+      table(t("compare.sections"), [t("part"), ...found.names.map((name) => `${name}: ${t("metric.macs")}`), t("compare.shares"), ...found.names.map((name) => `${name}: ${t("metric.params")}`)],
         found.sections.map((one) => [one.name, ...one.macs, h("span", { class: "shares" }, one.shares.map(bar)), ...one.params])),
       h("p", { id: "same" }, t("compare.same", { same: found.same, changed: found.changed })),
       found.layers.length ? h("details", { open: found.layers.length < 30 }, h("summary", {}, t("compare.layers")), table(t("compare.layers"), [t("compare.change"), ...found.names, t("metric.macs"), t("metric.params")],

@@ -2,9 +2,10 @@
 
 import { byId, h, labelled, onDemand, put, say, table } from "./dom.js";
 import { nudge, partForm, wholeDesign } from "./editor.js";
+import { formula } from "./math.js";
 import { read, write } from "./place.js";
 import { post } from "./server.js";
-import { METRICS, canRedo, canUndo, changed, onChange, redo, refresh, save, store, type, undo } from "./store.js";
+import { METRICS, canRedo, canUndo, changed, onChange, redo, refresh, save, source, store, type, undo } from "./store.js";
 import { operators, ribbon, strip } from "./strip.js";
 import { t, translated } from "./words.js";
 
@@ -36,7 +37,7 @@ export function designView(main) {
           labelled(t("file"), name),
           h("button", { type: "button", id: "save", on: { click: () => keep(name.value) } }, t("save"))),
         area)),
-    h("details", { id: "numbers" }, h("summary", {}, t("numbers")), h("div", {})),
+    h("details", { id: "numbers", on: { toggle: () => numbers() } }, h("summary", {}, t("numbers")), h("div", {})),
     h("datalist", { id: "strides" }, ["1", "2", "4", "1/2"].map((value) => h("option", { value }))),
     h("dialog", { id: "ask", "aria-label": t("overwrite") }),
   );
@@ -68,7 +69,7 @@ export function designView(main) {
     }
     const one = what.layer ?? what.block;
     const lines = what.layer ? (formulas.lines[one.name] ?? []) : METRICS.filter((key) => one.costs[key]).map((key) => `${one.costs[key].text} ${t(`metric.${key}`)}`);
-    put(byId("formula"), h("b", {}, one.name), h("span", { class: "soft" }, what.layer ? "" : `→ ${one.output}`), h("ul", {}, lines.map((line) => h("li", {}, translated(line)))));
+    put(byId("formula"), h("b", {}, one.name), h("span", { class: "soft" }, what.layer ? "" : `→ ${one.output}`), h("ul", {}, lines.map((line) => h("li", {}, formula(translated(line))))));
     for (const lit of document.querySelectorAll(".lit")) lit.classList.remove("lit");
     document.querySelector(what.layer ? `[data-layer="${one.name}"]` : `[data-block="${one.name}"]`)?.classList.add("lit");
   }
@@ -106,7 +107,9 @@ export function designView(main) {
       h("small", { class: "soft" }, t("last.good")))] : []));
   }
 
+  /** The table of all blocks, made when it is looked at. */
   function numbers() {
+    if (!byId("numbers").open) return;
     const keys = METRICS.filter((key) => store.good.totals[key]);
     put(byId("numbers").lastChild, table(t("numbers.about"), [t("part"), t("output"), ...keys.map((key) => t(`metric.${key}`))],
       store.good.sections.flatMap((part) => [part, ...(part.blocks.length > 1 ? part.blocks : [])]).map((one) => [one.name, one.output, ...keys.map((key) => one.costs[key].text)])));
@@ -175,6 +178,6 @@ export function designView(main) {
 
 function fileName() {
   if (store.zoo) return `${store.zoo}.toml`;
-  const { file, reference } = store.session.opened[store.opened];
+  const { file, reference } = source();
   return file || `${reference.replace(/^zoo:/, "").replace(/[^\w.-]+/g, "-").replace(/^[^\w]+/, "")}.toml`;
 }

@@ -1,6 +1,6 @@
 // Elements from plain values. Nothing here takes HTML as text, so nothing that a user types can become markup.
 
-const SVG = "http://www.w3.org/2000/svg";
+const SVG = "http://www.w3.org/2000/svg", MATH = "http://www.w3.org/1998/Math/MathML";
 
 function fill(node, properties, children) {
   for (const [name, value] of Object.entries(properties ?? {})) {
@@ -22,8 +22,18 @@ export const put = (node, ...children) => node.replaceChildren(...real(children)
 
 export const h = (tag, properties, ...children) => fill(document.createElement(tag), properties, children);
 export const s = (tag, properties, ...children) => fill(document.createElementNS(SVG, tag), properties, children);
+export const m = (tag, properties, ...children) => fill(document.createElementNS(MATH, tag), properties, children);
 
 export const byId = (id) => document.getElementById(id);
+
+/** A colour of the style sheet as canvas takes it. */
+export function colorOf(name) {
+  const probe = h("span", { css: { color: `var(${name})` } });
+  document.body.append(probe);
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
+}
 
 let pointer = [];
 addEventListener("pointermove", (event) => { pointer = [event.clientX, event.clientY]; }, true);

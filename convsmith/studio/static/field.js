@@ -1,18 +1,23 @@
 // The receptive field: a unit chosen on the map of a layer, and the pixels of the picture that it sees.
 
-import { byId, h, labelled, onDemand, put, s, select } from "./dom.js";
+import { byId, colorOf, h, labelled, onDemand, put, s, select } from "./dom.js";
 import { read, write } from "./place.js";
 import { newest, post, send } from "./server.js";
-import { onChange, store } from "./store.js";
+import { changed, onChange, store } from "./store.js";
 import { t } from "./words.js";
 
 const SAMPLE = "sample";
 const BEYOND = 0.3; // of the picture's side, that is shown of the padding around it
 const NEAREST = 24; // largest square for one pixel of a small picture
+const LISTED = 300; // layers of which each can be chosen at once
+
+const blockOf = (name) => name.split(".", 2).join(".");
 
 export function fieldView(main) {
-  let maps = null, seen = null, picture = null, loaded = "", text = "", problem = "";
-  const ask = newest((values) => post("field", values));
+  let maps = null, listed = {}, depends = null, seen = null, picture = null, loaded = "", text = "", problem = "";
+  const ask = newest((values) => post("field", values)), askWeights = newest((values) => post("effective", values));
+  /** The run whose weights the network has, if it is that of a run. */
+  const run = () => (store.zoo || changed() ? undefined : store.session.runs.find((one) => one.id === store.opened));
   const layer = () => maps?.layers.find((one) => one.name === read("layer.name")) ?? maps?.layers.at(-1);
   const unit = () => {
     const [high, wide] = layer().size, middle = [high >> 1, wide >> 1];
@@ -23,6 +28,7 @@ export function fieldView(main) {
     h("div", { id: "fault" }),
     h("div", { class: "controls" },
       h("span", { id: "layers" }), h("span", { id: "units" }),
+      h("span", { id: "weights" }),
       labelled(t("field.picture"), h("input", { type: "file", id: "upload", accept: "image/*", on: { change: (event) => bring(event.target.files[0]) } }))),
     h("div", { class: "beside", id: "places" },
       h("div", {},
@@ -65,6 +71,22 @@ export function fieldView(main) {
     if (!found) return;
     if (!found.ok) return fail(found.error.message);
     seen = found;
+    depends = null;
+    draw();
+    if (run() && read("eff")) await weigh(row, column);
+  }
+
+  /** What the unit really depends on, where there are weights. */
+  async function weigh(row, column) {
+    const name = layer().name, asked = seen;
+    const found = await askWeights({ run: run().id, picture: read("picture", SAMPLE), layer: name, row, column });
+    if (!found || seen !== asked || !read("eff")) return; // another unit, or not wanted any more
+    if (!found.ok) return fail(found.error.message);
+    const image = new Image();
+    image.src = `/api/pictures/${found.id}/${found.size.join("x")}`;
+    try { await image.decode(); } catch { return; }
+    if (seen !== asked || !read("eff")) return;
+    depends = { ...found, mask: maskOf(image, found.size) };
     draw();
   }
 
@@ -75,10 +97,22 @@ export function fieldView(main) {
     update();
   };
 
+  /** The layers to choose from: all, or of a network of thousands those of this block and the last of every other. */
+  function offered(block) {
+    return block ? maps.layers.filter(({ name }, at, all) => blockOf(name) === block || blockOf(name) !== blockOf(all[at + 1]?.name ?? "")) : maps.layers;
+  }
+
   function controls() {
     const [row, column] = unit(), [high, wide] = layer().size, active = document.activeElement;
     const number = (name, value, most, change) => labelled(t(name), h("input", { type: "number", id: name.replace(".", "-"), min: 0, max: most - 1, value, on: { input: (event) => event.target.value !== "" && change(Number(event.target.value)) } }));
-    put(byId("layers"), labelled(t("field.layer"), select(maps.layers.map((one) => [one.name, `${one.name} · ${t("field.sees", { size: one.sees })}`]), layer().name, (name) => { write({ "layer.name": name, unit: "" }); update(); }, { id: "map-layer" })));
+    const block = maps.layers.length > LISTED ? blockOf(layer().name) : "";
+    if (listed.maps !== maps || listed.block !== block) { // not for each unit
+      listed = { maps, block };
+      put(byId("layers"), labelled(t("field.layer"), select(offered(block).map((one) => [one.name, `${one.name} · ${t("field.sees", { size: one.sees })}`]), "", (name) => { write({ "layer.name": name, unit: "" }); update(); }, { id: "map-layer" })), block && h("small", { class: "soft" }, t("field.listed")));
+    }
+    byId("map-layer").value = layer().name;
+    put(byId("weights"), run() ? labelled(t("field.effective"), h("input", { type: "checkbox", id: "effective", checked: Boolean(read("eff")), on: { change: (event) => { write({ eff: event.target.checked ? 1 : "" }); update(); } } })) : "");
+    if (active?.id === "effective") byId("effective")?.focus();
     if (active?.closest?.("#units")) return;
     put(byId("units"),
       number("field.row", row, high, (value) => move(value, unit()[1])), number("field.column", column, wide, (value) => move(unit()[0], value)));
@@ -124,7 +158,7 @@ export function fieldView(main) {
     canvas.width = size[1] * ratio; canvas.height = size[0] * ratio;
     canvas.style.setProperty("width", `${size[1]}px`);
     Object.assign(canvas.dataset, { scale, top: edge[0], left: edge[1] });
-    const pen = canvas.getContext("2d"), styles = colors(main);
+    const pen = canvas.getContext("2d"), styles = Object.fromEntries(["panel", "paper", "line", "depth", "width", "chosen"].map((name) => [name, colorOf(`--${name}`)]));
     pen.scale(ratio, ratio);
     pen.fillStyle = styles.panel;
     pen.fillRect(0, 0, size[1], size[0]);
@@ -136,8 +170,9 @@ export function fieldView(main) {
       pen.fillStyle = styles.paper;
       pen.fillRect(0, 0, wide * scale, high * scale);
       pen.globalAlpha = 1;
+      if (depends) shine(pen, wide * scale, high * scale);
       const fit = [picture.naturalHeight / high, picture.naturalWidth / wide];
-      for (const [top, bottom] of seen.rows.pixels) for (const [left, right] of seen.columns.pixels) {
+      if (!depends) for (const [top, bottom] of seen.rows.pixels) for (const [left, right] of seen.columns.pixels) {
         pen.drawImage(picture, left * fit[1], top * fit[0], (right - left) * fit[1], (bottom - top) * fit[0], left * scale, top * scale, (right - left) * scale, (bottom - top) * scale);
       }
     }
@@ -162,6 +197,15 @@ export function fieldView(main) {
     canvas.setAttribute("aria-label", facts().join("; "));
   }
 
+  /** The picture again, as bright at each pixel as the unit depends on it. */
+  function shine(pen, wide, high) {
+    const { mask } = depends, part = new OffscreenCanvas(mask.width, mask.height), inside = part.getContext("2d");
+    inside.drawImage(picture, 0, 0, mask.width, mask.height);
+    inside.globalCompositeOperation = "destination-in";
+    inside.drawImage(mask, 0, 0);
+    pen.drawImage(part, 0, 0, wide, high);
+  }
+
   const pair = (key) => `${seen.rows[key]} × ${seen.columns[key]}`;
   function facts() {
     const total = seen.rows.count * seen.columns.count, all = maps.input[1] * maps.input[2];
@@ -169,6 +213,7 @@ export function fieldView(main) {
       t("field.longest", { size: pair("size") }), t("field.shortest", { size: pair("min_size") }),
       t("field.pixels", { count: total, rows: seen.rows.count, columns: seen.columns.count, share: Math.round((1000 * total) / all) / 10 }),
       t("field.center", { row: seen.rows.center, column: seen.columns.center }), t("field.jump", { rows: seen.rows.jump, columns: seen.columns.jump }),
+      ...(depends ? [t("field.depends", depends)] : []),
       ...(seen.whole ? [t("field.whole")] : []),
       ...(seen.rows.size > maps.input[1] || seen.columns.size > maps.input[2] ? [t("field.large")] : []),
     ];
@@ -192,14 +237,12 @@ export function fieldView(main) {
   return () => { stop(); resized.disconnect(); removeEventListener("themed", draw); };
 }
 
-function colors(box) {
-  const probe = h("span", {});
-  box.append(probe);
-  const found = {};
-  for (const name of ["panel", "paper", "line", "depth", "width", "chosen"]) {
-    probe.style.setProperty("color", `var(--${name})`);
-    found[name] = getComputedStyle(probe).color;
-  }
-  probe.remove();
-  return found;
+/** A grey picture as how much is let through: from nothing where it is black to all where it is white. */
+function maskOf(image, [high, wide]) {
+  const mask = new OffscreenCanvas(wide, high), pen = mask.getContext("2d");
+  pen.drawImage(image, 0, 0);
+  const pixels = pen.getImageData(0, 0, wide, high);
+  for (let at = 0; at < pixels.data.length; at += 4) pixels.data[at + 3] = pixels.data[at];
+  pen.putImageData(pixels, 0, 0);
+  return mask;
 }

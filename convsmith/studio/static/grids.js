@@ -14,7 +14,7 @@ function line(axis, size) {
   });
 }
 
-const side = (box, columns, parts) => Math.max(SMALLEST, Math.min(LARGEST, Math.floor((box.clientWidth / parts - 24) / Math.max(columns, 1))));
+export const side = (box, columns, parts) => Math.max(SMALLEST, Math.min(LARGEST, Math.floor((box.clientWidth / parts - 24) / Math.max(columns, 1))));
 
 export function grids(box, layer, chosen, on) {
   const rows = line(layer.rows, layer.input[1]), columns = line(layer.columns, layer.input[2]);
@@ -26,15 +26,15 @@ export function grids(box, layer, chosen, on) {
   if (layer.combines !== "sum") chosen.channel = chosen.plane;
   const inputs = layer.combines === "sum" ? Array.from({ length: each }, (_, k) => first + k) : [chosen.channel];
   put(box,
-    figure(t("grid.input"), inputs.length > 1 ? channels("channel", inputs, chosen.channel, on) : null, input(layer, chosen, rows, columns, cell, on)),
+    figure(t(layer.stamps ? "grid.input.zeros" : "grid.input"), inputs.length > 1 ? channels("channel", inputs, chosen.channel, on) : null, input(layer, chosen, rows, columns, cell, on)),
     layer.combines === "sum" ? figure(t("grid.kernel"), null, kernel(layer, chosen, Math.min(cell, LARGEST), on)) : null,
     figure(t("grid.output"), layer.output[0] > 1 ? channels("plane", [...Array(layer.output[0]).keys()], chosen.plane, on) : null, output(layer, chosen, outside, on)));
 }
 
-const figure = (name, chooser, picture) => h("figure", {}, h("figcaption", {}, name, chooser), h("div", { class: "scroll" }, picture));
-const channels = (key, numbers, chosen, on) => select(numbers.map((one) => [String(one), t("channel", { number: one })]), String(chosen), (value) => on.pick({ [key]: Number(value) }), { "aria-label": t("channel.choose") });
+export const figure = (name, chooser, picture) => h("figure", {}, h("figcaption", {}, name, chooser), h("div", { class: "scroll" }, picture));
+export const channels = (key, numbers, chosen, on) => select(numbers.map((one) => [String(one), t("channel", { number: one })]), String(chosen), (value) => on.pick({ [key]: Number(value) }), { "aria-label": t("channel.choose") });
 
-function square(x, y, size, kind, text, properties = {}) {
+export function square(x, y, size, kind, text, properties = {}) {
   return s("g", { class: `cell ${kind}`, ...properties },
     s("rect", { x: x * size + 1, y: y * size + 1, width: size - 2, height: size - 2, rx: 2 }),
     text === null ? null : s("text", { x: (x + 0.5) * size, y: (y + 0.5) * size, "font-size": Math.min(14, size * 0.5) }, text));

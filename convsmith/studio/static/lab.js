@@ -2,11 +2,13 @@
 
 import { byId, h, labelled, onDemand, put, say, select, table } from "./dom.js";
 import { grids, paint } from "./grids.js";
+import { formula } from "./math.js";
 import { matrixView } from "./matrix.js";
 import { read, write } from "./place.js";
 import { newest, post } from "./server.js";
+import { paintStamps, stampCount, stampGrids, stampOf, stepOf } from "./stamps.js";
 import { store } from "./store.js";
-import { t } from "./words.js";
+import { t, translated } from "./words.js";
 
 const KINDS = ["conv", "transposed", "max", "average"];
 const FIELDS = ["input", "kernel", "stride", "padding", "dilation", "groups", "out_channels", "output_padding"];
@@ -29,15 +31,19 @@ const PRESETS = {
   average: { layer: "average", input: "4x4", kernel: "2", stride: "2" },
 };
 const SPEEDS = [["1200", "½"], ["600", "1"], ["200", "3"]];
+const READINGS = [["", "zeros"], ["stamps", "stamps"]]; // of a transposed convolution
 const PAUSE = 80;
 const MOST_PRODUCTS = 60;
 
 export function labView(main) {
-  let answer = null, chosen = { channel: 0, plane: 0, at: 0 }, hot = null, playing = 0, waiting = 0, matrix = null;
+  let answer = null, chosen = { channel: 0, plane: 0, at: 0 }, hot = null, playing = 0, waiting = 0, matrix = null, built = 0, stamps = false, left = false;
   const settings = () => {
     const asked = Object.fromEntries(ALL.filter((key) => read(key)).map((key) => [key, read(key)]));
     return asked.layer ? asked : { ...FIRST, ...asked };
   };
+  /** Whether a transposed convolution is shown as stamps, not as a window over inserted zeros. */
+  const stamping = () => stamps && Boolean(answer?.drawn?.stamps);
+  const steps = () => (stamping() ? stampCount(answer.drawn) : answer.drawn.output[1] * answer.drawn.output[2]);
   const explain = newest((values) => post("lab", values));
 
   function change(values, whole = false) {
@@ -85,6 +91,7 @@ export function labView(main) {
     h("form", { id: "settings", class: "controls", "aria-label": t("lab.settings"), on: { submit: (event) => event.preventDefault() } }),
     h("div", { id: "fault" }),
     h("div", { id: "facts" }),
+    h("div", { id: "reading", class: "actions", role: "group", "aria-label": t("reading") }),
     h("div", { class: "timeline", role: "group", "aria-label": t("lab.walk") },
       h("button", { type: "button", id: "back", "aria-label": t("lab.back"), on: { click: () => step(-1) } }, "◀"),
       h("button", { type: "button", id: "play", on: { click: () => play(!playing) } }, t("lab.play")),
@@ -101,38 +108,55 @@ export function labView(main) {
 
   async function load() {
     const asked = settings(), found = await explain(asked);
-    if (!found || !main.isConnected) return;
+    if (!found || left) return;
     if (!found.ok) return fail(found.error); // the last good layer stays
     put(byId("fault"));
     play(false);
     answer = found;
-    const last = answer.drawn ? answer.drawn.output[1] * answer.drawn.output[2] - 1 : 0;
+    stamps = read("v") === "stamps";
+    const last = answer.drawn ? steps() - 1 : 0;
     chosen = { channel: 0, plane: 0, at: Math.min(Number(read("at", "0")) || 0, last) };
     hot = null;
-    byId("time").max = last;
     facts();
+    readings();
     if (answer.drawn) {
-      grids(byId("grids"), answer.drawn, chosen, { seek, over, pick });
+      build();
       matrix = answer.drawn.matrix ? await matrixView(byId("matrix"), answer.drawn, asked, { entry, leave: () => over(null) }) : null;
     }
     if (!answer.drawn) put(byId("grids"));
     if (!matrix) put(byId("matrix"), answer.drawn ? h("p", { class: "soft" }, t("matrix.none")) : "");
     reads();
     draw();
-    byId("grids").dataset.shown = new URLSearchParams(asked); // what the grids stand for, once they are there
+    byId("grids").dataset.shown = new URLSearchParams({ ...asked, v: read("v") }); // what the grids stand for, once they are there
   }
 
   function facts() {
     const { facts: one, drawn, reduced } = answer;
+    const said = (name) => answer.formulas[name] && formula(translated(answer.formulas[name]));
     const lost = [...one.dropped.rows.length ? [t("dropped.rows", { places: one.dropped.rows.join(", ") })] : [], ...one.dropped.columns.length ? [t("dropped.columns", { places: one.dropped.columns.join(", ") })] : []];
     const pairs = [
-      ["size", one.formula], ["output", one.output_shape.join(" × ")], ["dropped", lost.join("; ") || t("dropped.none")],
-      ["params", String(one.params)], ["macs", String(one.macs)], ["connections", `${one.connections} (${t("dense", { dense: one.dense.connections })})`],
-      ["field", one.receptive_field.size.join(" × ")], ...("overlap" in one ? [["overlap", `${one.overlap.rows.slice(0, 12).join(" ")}${one.overlap.even ? "" : ` · ${t("uneven")}`}`]] : []),
+      ["size", said("size") ?? one.formula], ["output", one.output_shape.join(" × ")], ["dropped", lost.join("; ") || t("dropped.none")],
+      ["params", said("params") ?? String(one.params)], [one.macs ? "macs" : "pooled", said("taps") ?? said("pool") ?? String(one.macs)], ["connections", `${one.connections} (${t("dense", { dense: one.dense.connections })})`],
+      ["field", said("field") ?? one.receptive_field.size.join(" × ")], ...("overlap" in one ? [["overlap", `${one.overlap.rows.slice(0, 12).join(" ")}${one.overlap.even ? "" : ` · ${t("uneven")}`}`]] : []),
     ];
     put(byId("facts"),
-      h("dl", { class: "facts" }, pairs.map(([key, text]) => h("div", {}, h("dt", {}, t(`fact.${key}`)), h("dd", { data: { fact: key } }, text)))),
+      h("dl", { class: "facts formulas" }, pairs.map(([key, text]) => h("div", {}, h("dt", {}, t(`fact.${key}`)), h("dd", { data: { fact: key } }, text)))),
       reduced ? h("p", { class: "note" }, drawn ? t("lab.reduced", { size: drawn.input.join(" × ") }) : t("lab.large")) : "");
+  }
+
+  function readings() {
+    put(byId("reading"), answer.drawn?.stamps ? READINGS.map(([value, name]) => h("button", {
+      type: "button", data: { reading: name }, "aria-pressed": String(stamping() === (value !== "")),
+      on: { click: () => { write({ v: value, at: "" }); stamps = value !== ""; chosen.at = 0; readings(); build(); draw(); byId("reading").querySelector(`[data-reading=${name}]`).focus(); } },
+    }, t(`reading.${name}`))) : "");
+  }
+
+  function build() {
+    byId("time").max = steps() - 1;
+    byId("time").setAttribute("aria-label", t(stamping() ? "lab.time.stamps" : "lab.time"));
+    if (stamping()) stampGrids(byId("grids"), answer.drawn, chosen, { seek, pick, plane: () => chosen.plane });
+    else grids(byId("grids"), answer.drawn, chosen, { seek, over, pick });
+    built = stamping() ? stampOf(answer.drawn, chosen).channel : 0;
   }
 
   /** What the chosen output reads: the products, in the order in which the window has them. */
@@ -162,28 +186,43 @@ export function labView(main) {
       found.length > MOST_PRODUCTS ? t("more.products", { count: found.length - MOST_PRODUCTS }) : "", name ? ")" : "", " = ",
       h("output", { id: "value" }, one.y[number]));
   }
+
+  function stamped(now, same) {
+    const one = answer.drawn, left = stampCount(one) - 1 - chosen.at, ends = (key) => [now.taps[0][key], now.taps.at(-1)[key]].join(" … ");
+    put(byId("products"),
+      h("b", {}, `x(${now.row}, ${now.column}) = ${now.value}: `),
+      now.taps.slice(0, MOST_PRODUCTS).map(({ weight }, index) => [index ? ", " : "", h("span", { class: "product", css: { "--weight": one.matrix.colors[weight] } }, `${bracketed(one.weights[weight])}×${now.value}`)]),
+      now.taps.length > MOST_PRODUCTS ? t("more.products", { count: now.taps.length - MOST_PRODUCTS }) : "",
+      " ", t("stamp.places", { rows: ends("y"), columns: ends("x") }),
+      h("p", { id: "agree", class: left || same ? "soft" : "warning" }, t(left ? "stamp.left" : same ? "stamp.same" : "stamp.other", { left })));
+  }
   const bracketed = (value) => (value < 0 ? `(−${-value})` : String(value));
 
   const draw = onDemand(() => {
-    if (!answer?.drawn || !main.isConnected || main.dataset.view !== "lab") return;
+    if (!answer?.drawn || left) return;
+    byId("time").value = chosen.at;
+    if (stamping()) {
+      const stamp = stampOf(answer.drawn, chosen);
+      if (stamp.channel !== built) build();
+      stamped(stamp, paintStamps(byId("grids"), answer.drawn, chosen));
+      matrix?.paint({ row: null, hot: { pixel: stamp.pixel } });
+      return;
+    }
     const now = terms();
     products(now);
-    byId("time").value = chosen.at;
     paint(byId("grids"), answer.drawn, chosen, now, hot);
     matrix?.paint({ row: now.number, hot });
   });
 
   function seek(at) {
     if (!answer?.drawn) return;
-    const last = answer.drawn.output[1] * answer.drawn.output[2] - 1;
-    chosen.at = Math.min(Math.max(at, 0), last);
+    chosen.at = Math.min(Math.max(at, 0), steps() - 1);
     write({ at: chosen.at || "" });
     draw();
   }
   function step(by) {
     if (!answer?.drawn) return;
-    const count = answer.drawn.output[1] * answer.drawn.output[2];
-    seek((chosen.at + by + count) % count);
+    seek((chosen.at + by + steps()) % steps());
   }
   function play(on) {
     clearInterval(playing);
@@ -193,13 +232,20 @@ export function labView(main) {
   }
   /** An input pixel or a weight under the pointer; null where there is none. */
   function over(what) { hot = what; draw(); }
-  function pick(change) { Object.assign(chosen, change); grids(byId("grids"), answer.drawn, chosen, { seek, over, pick }); draw(); }
+  function pick(change) {
+    Object.assign(chosen, change);
+    if (stamping()) chosen.at = "channel" in change ? stepOf(answer.drawn, chosen.plane, change.channel * answer.drawn.input[1] * answer.drawn.input[2]) : 0;
+    build();
+    draw();
+  }
   /** An entry of C: its row is an output, its column an input pixel. */
   function entry(row, column, weight) {
     const one = answer.drawn, size = one.output[1] * one.output[2];
     const plane = Math.floor(row / size), inside = Math.floor(column / (one.input[1] * one.input[2]));
-    if (plane !== chosen.plane || inside !== chosen.channel) { Object.assign(chosen, { plane, channel: inside }); grids(byId("grids"), one, chosen, { seek, over, pick }); }
-    chosen.at = row % size;
+    const step = stepOf(one, plane, column), moved = plane !== chosen.plane || inside !== chosen.channel;
+    if (stamping() && step < 0) return;
+    Object.assign(chosen, { plane, channel: inside, at: stamping() ? step : row % size });
+    if (moved) build();
     hot = { pixel: column, weight };
     say(t(weight === null ? "matrix.blank" : "matrix.entry", { row, column, weight }));
     draw();
@@ -215,5 +261,5 @@ export function labView(main) {
   load();
   const themed = () => { matrix?.again(); draw(); };
   addEventListener("themed", themed);
-  return () => { play(false); clearTimeout(waiting); removeEventListener("themed", themed); };
+  return () => { left = true; play(false); clearTimeout(waiting); removeEventListener("themed", themed); };
 }

@@ -38,7 +38,7 @@ function head() {
   const skip = h("button", { type: "button", class: "skip", on: { click: () => byId("main").focus() } }, t("skip"));
   put(byId("top"),
     skip,
-    h("p", { class: "brand" }, "convsmith ", h("b", {}, t("studio"))),
+    h("h1", { class: "brand" }, "convsmith ", h("b", {}, t("studio"))),
     h("nav", { "aria-label": t("views") }, tabs),
     h("div", { class: "settings" },
       labelled(t("design"), designs()),
@@ -72,7 +72,7 @@ if (session.error) {
 } else {
   await start(session, schema);
   draw();
-  onMove(async () => { theme(); await loadWords(language()); await start(session, schema); draw(); });
+  onMove(async () => { theme(); await loadWords(language()); await start(store.session, schema); draw(); });
   onChange(() => { byId("top").querySelector(".settings select").value = store.zoo ? `z${store.zoo}` : `o${store.opened}`; });
 }
 document.documentElement.dataset.ready = "yes";

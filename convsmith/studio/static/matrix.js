@@ -1,20 +1,11 @@
 // C of Y = CX on a canvas: a square for each entry, a colour for each weight; rows are outputs, columns input pixels.
 
-import { h, put } from "./dom.js";
+import { colorOf, h, put } from "./dom.js";
 import { read, write } from "./place.js";
 import { post } from "./server.js";
 import { t } from "./words.js";
 
 const LARGEST = 22, NUMBERED = 16, MARGIN = 1;
-
-/** A colour of the style sheet as canvas takes it. */
-function color(box, name) {
-  const probe = h("span", { css: { color: `var(${name})` } });
-  box.append(probe);
-  const found = getComputedStyle(probe).color;
-  probe.remove();
-  return found;
-}
 
 export async function matrixView(box, layer, settings, on) {
   const numbers = new Int32Array(await dataOf(settings));
@@ -45,7 +36,7 @@ export async function matrixView(box, layer, settings, on) {
     for (const button of buttons) button.setAttribute("aria-pressed", String(button.dataset.c === (transposed() ? "t" : "")));
     base = new OffscreenCanvas(canvas.width, canvas.height);
     const pen = base.getContext("2d");
-    pen.fillStyle = color(box, "--panel");
+    pen.fillStyle = colorOf("--panel");
     pen.fillRect(0, 0, base.width, base.height);
     const gap = size > 5 ? 1 : 0;
     pen.font = `${Math.min(12, size * 0.55)}px system-ui, sans-serif`;
@@ -61,10 +52,10 @@ export async function matrixView(box, layer, settings, on) {
   }
 
   let last = { row: 0, hot: null };
-  /** The row of the chosen output, the column of the pixel and all entries of the weight under the pointer. */
+  /** The row of the chosen output if there is one, the column of the pixel and all entries of the weight under the pointer. */
   function paint(now) {
     last = now;
-    const pen = canvas.getContext("2d"), ink = color(box, "--ink"), [high, wide] = turn(rows, columns);
+    const pen = canvas.getContext("2d"), ink = colorOf("--ink"), [high, wide] = turn(rows, columns);
     pen.drawImage(base, 0, 0);
     pen.lineWidth = 2;
     const band = (row, column) => {
@@ -72,8 +63,8 @@ export async function matrixView(box, layer, settings, on) {
       if (r !== null) pen.strokeRect(1, MARGIN + r * size, wide * size, size);
       else pen.strokeRect(MARGIN + c * size, 1, size, high * size);
     };
-    pen.strokeStyle = color(box, "--chosen");
-    band(now.row, null);
+    pen.strokeStyle = colorOf("--chosen");
+    if (now.row !== null) band(now.row, null);
     pen.strokeStyle = ink;
     if (now.hot?.pixel !== undefined) { pen.setLineDash([4, 3]); band(null, now.hot.pixel); pen.setLineDash([]); }
     if (now.hot?.weight !== undefined && now.hot.weight !== null) {

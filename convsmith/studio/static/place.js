@@ -17,6 +17,12 @@ export function write(changes, push = false) {
   if (address !== location.hash) history[push ? "pushState" : "replaceState"](null, "", address);
 }
 
+/** Go to another place, as a link does. */
+export function go(changes) {
+  write(changes, true);
+  dispatchEvent(new Event("popstate"));
+}
+
 export function onMove(listener) {
   const moved = () => { values = new Map(new URLSearchParams(location.hash.slice(1))); listener(); };
   addEventListener("popstate", moved);

@@ -2,8 +2,8 @@
 
 import { chart, ternary } from "./chart.js";
 import { byId, h, labelled, put, say, select, table } from "./dom.js";
-import { read, write } from "./place.js";
-import { newest, post } from "./server.js";
+import { go, read, write } from "./place.js";
+import { get, newest, post } from "./server.js";
 import { store } from "./store.js";
 import { t } from "./words.js";
 
@@ -17,10 +17,25 @@ export const runId = () => {
 
 /** The choice among the opened runs. */
 export const runChoice = (change) =>
-  labelled(t("runs.run"), select(store.session.runs.map((one) => [String(one.id), one.reference]), String(runId()), (id) => { write({ run: id, cell: "" }); change(); }, { id: "run" }));
+  labelled(t("runs.run"), select(store.session.runs.map((one) => [String(one.id), one.reference]), String(runId()), (id) => { write({ run: id, cell: "", cal: "" }); change(); }, { id: "run" }));
 
-/** What a view shows where no run is open. */
-export const noRun = () => h("p", { class: "note", id: "no-run" }, t("runs.none"));
+/** What a view shows where no run is open, and the way to one. */
+export function noRun() {
+  const said = h("p", { role: "status" });
+  const begin = async () => {
+    put(said, t("runs.first.wait"));
+    byId("first-run").disabled = true;
+    const answer = await post("first-run", {});
+    if (!answer.ok) { put(said, h("span", { role: "alert", class: "error" }, answer.error.message)); return; }
+    store.session = await get("/api/session");
+    go({ view: "runs", run: answer.run });
+  };
+  return h("section", { id: "no-run" },
+    h("p", { class: "note" }, t("runs.none")),
+    h("p", {}, t("runs.first.about")),
+    h("div", { class: "actions" }, h("button", { type: "button", id: "first-run", on: { click: begin } }, t("runs.first"))),
+    said);
+}
 
 export function runsView(main) {
   let seen = "", waiting = 0, left = false, good = null;
@@ -72,6 +87,7 @@ export function runsView(main) {
       good.sentence ? h("p", { class: "sentence" }, good.sentence) : null,
       good.notes.map((note) => h("p", { class: "note" }, note)),
       h("div", { class: "actions" },
+        status === "finished" && good.confusion ? [["try", "runs.try"], ["seen", "runs.seen"]].map(([view, words]) => h("button", { type: "button", data: { next: view }, on: { click: () => go({ view, run: runId() }) } }, t(words))) : null,
         status === "running" ? h("button", { type: "button", id: "stop", on: { click: stop } }, t("runs.stop")) : null,
         status === "stopped" ? h("p", { class: "note" }, t("runs.resume")) : null,
         good.resume ? h("code", { id: "resume" }, good.resume) : null,
@@ -86,11 +102,13 @@ export function runsView(main) {
       good.rungs.length ? table(t("runs.rungs"), ["stretch", "images", "networks", "trained", "best", "right"].map((key) => t(`rung.${key}`)), good.rungs) : null,
       good.finals.length ? finals() : null,
       good.confusion ? confusion() : null,
+      good.confusion ? h("section", { id: "calibration" }, h("button", { type: "button", id: "ask-calibration", on: { click: () => { write({ cal: 1 }); believe(); } } }, t("calibration.ask"))) : null,
       good.rejected.length ? h("details", {}, h("summary", {}, t("runs.rejected", { count: good.rejected.length })), table(t("runs.rejected.about"), [t("file"), t("runs.reason")], good.rejected.slice(0, 500).map((one) => [one.path, one.reason]))) : null,
       h("details", { id: "provenance" }, h("summary", {}, t("runs.provenance")), good.provenance.map((group) => table(group.name, [t("runs.name"), t("runs.value")], group.rows.map(([name, text]) => [name || group.name, text])))));
     byId("run-body").querySelectorAll("details").forEach((one, index) => { one.open = open[index] ?? false; });
     if (focus) byId(focus)?.focus();
     if (read("cell")) behind(...read("cell").split(",").map(Number));
+    if (read("cal") && good.confusion) believe();
   }
 
   /** The tie set: who cannot be told from the best, each with its interval on one axis. */
@@ -125,6 +143,17 @@ export function runsView(main) {
     event.currentTarget.tabIndex = -1;
     next.tabIndex = 0;
     next.focus();
+  }
+
+  /** How often the network is right where it is so and so sure. */
+  const reliability = newest((id) => post("reliability", { run: id }));
+  async function believe() {
+    put(byId("calibration"), h("p", { class: "soft", role: "status" }, t("behind.wait")));
+    const found = await reliability(runId());
+    if (!found || left || !byId("calibration")) return;
+    put(byId("calibration"), found.ok
+      ? [h("h2", {}, t("calibration")), chart(found.chart), h("p", { class: "hint soft", id: "gap" }, t("calibration.about", { gap: found.gap, images: found.images }))]
+      : h("p", { role: "alert", class: "error" }, found.error.message));
   }
 
   const find = newest((values) => post("behind", values));

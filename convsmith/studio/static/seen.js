@@ -9,7 +9,8 @@ import { store } from "./store.js";
 import { t } from "./words.js";
 
 const SAMPLE = "sample";
-const PARTS = { try: ["saliency"], seen: ["features", "similarity"] };
+const PARTS = { try: ["saliency"], seen: ["features", "excites", "similarity"] };
+const LATER = ["excites", "similarity"]; // what goes through the run's own images, and waits to be asked for
 
 export const tryView = (main) => view(main, "try");
 export const seenView = (main) => view(main, "seen");
@@ -24,14 +25,14 @@ function view(main, name) {
     dragover: (event) => { event.preventDefault(); drop.classList.add("over"); },
     dragleave: () => drop.classList.remove("over"),
     drop: (event) => { event.preventDefault(); drop.classList.remove("over"); bring(event.dataTransfer.files[0]); },
-  } }, h("img", { id: "picture", alt: t("try.picture"), width: 192, height: 192 }), h("div", {}, h("p", {}, t("try.drop")), labelled(t("field.picture"), input)));
+  } }, h("img", { id: "picture", alt: t("try.picture"), width: 192, height: 192 }), h("div", {}, h("p", {}, t("try.drop")), labelled(t("field.picture"), input), h("button", { type: "button", id: "own", on: { click: own } }, t("try.own"))));
   main.append(
     h("div", { class: "controls" }, runChoice(() => { write({ target: "" }); update(); })),
     drop,
     h("div", { id: "fault" }),
     ...(name === "try" ? [h("div", { id: "answer", role: "status", "aria-label": t("try.answer") })] : []),
     ...PARTS[name].map((what) => h("section", { id: what, "aria-label": t(`page.${what}`) })));
-  if (name !== "try") put(byId("similarity"), h("button", { type: "button", id: "ask-similarity", on: { click: () => explain("similarity") } }, t("seen.similarity")));
+  for (const what of PARTS[name].filter((one) => LATER.includes(one))) put(byId(what), h("button", { type: "button", id: `ask-${what}`, on: { click: () => explain(what) } }, t(`seen.${what}`)));
 
   const fail = (error) => put(byId("fault"), error ? h("p", { role: "alert", class: "error" }, error.message) : "");
   const values = (what) => ({ run: runId(), picture: brought, what, target: read("target") });
@@ -44,6 +45,14 @@ function view(main, name) {
     known = true;
     write({ picture: answer.id, target: "" });
     update();
+  }
+
+  /** One of the run's own test images, another one each time. */
+  async function own() {
+    const number = Number(read("own", "-1")) + 1, answer = await fetch(`/api/runs/${runId()}/images/${number}`);
+    if (!answer.ok) { fail((await answer.json().catch(() => null))?.error ?? { message: t("try.own.none") }); return; }
+    write({ own: number });
+    bring(await answer.blob());
   }
 
   async function update() {
@@ -64,7 +73,7 @@ function view(main, name) {
   function lost(error) {
     if (brought !== SAMPLE && error.rule.includes("no longer there")) { brought = SAMPLE; known = true; write({ picture: "" }); update(); return; }
     if (name === "try") put(byId("answer"));
-    for (const what of PARTS[name]) if (what !== "similarity") put(byId(what));
+    for (const what of PARTS[name]) if (!LATER.includes(what)) put(byId(what));
     fail(error);
   }
 
@@ -80,13 +89,14 @@ function view(main, name) {
 
   async function explain(what) {
     put(byId(what), h("p", { class: "soft", role: "status" }, t("try.wait")));
-    const begun = performance.now(), found = await asked[what](values(what));
+    const begun = performance.now(), picture = brought, found = await asked[what](values(what));
     if (!found || left) return;
     if (!found.ok) { put(byId(what)); lost(found.error); return; }
     show();
     put(byId(what), h("h2", {}, found.title), h("p", { class: "soft" }, t("try.took", { time: `${((performance.now() - begun) / 1000).toFixed(1)} s` })),
       found.notes.map((note) => h("p", { class: "note" }, note)),
       found.parts.map(part));
+    byId(what).dataset.picture = picture; // whose page it is, once it is there
   }
 
   const part = (one) => [h("h3", {}, one.heading), one.lines.map((line) => h("p", { class: "hint" }, line)),

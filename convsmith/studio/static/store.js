@@ -21,13 +21,15 @@ export const canRedo = () => future.length > 0;
 export function onChange(listener) { listeners.add(listener); return () => listeners.delete(listener); }
 const tell = () => { for (const listener of listeners) listener(); };
 
-const original = () => store.zooText ?? store.session.opened[store.opened].text;
+/** The design that was opened, which the present text came from. */
+export const source = () => store.session.opened.find((one) => one.id === store.opened);
+const original = () => store.zooText ?? source().text;
 export const changed = () => store.text !== original();
 
 async function remember() {
   const text = store.text;
   const code = changed() ? await packed(text) : "";
-  if (text === store.text) write({ d: code, z: store.zoo, o: store.zoo || !store.opened ? "" : store.opened });
+  if (text === store.text) write({ d: code, z: store.zoo, o: store.zoo || store.opened === store.session.opened[0].id ? "" : store.opened });
 }
 
 const picture = newest((text) => post("design", { text, budgets: entries("b.") }));
@@ -86,7 +88,7 @@ export const undo = () => step(past, future);
 export const redo = () => step(future, past);
 
 /** Work on another design: one of those opened, or one of the zoo. */
-export async function open({ opened = 0, zoo = "" }) {
+export async function open({ opened = store.opened, zoo = "" }) {
   const found = zoo ? await get(`/api/zoo/${encodeURIComponent(zoo)}`) : null;
   if (found && !found.ok) return settle(found);
   past.length = 0; future.length = 0; lastKey = "";
@@ -99,8 +101,8 @@ export const refresh = async () => { const answer = await picture(store.text); i
 /** What the address says; a part of it that cannot be read is left out. */
 export async function start(session, schema) {
   Object.assign(store, { session, schema, zoo: "", zooText: undefined });
-  const opened = Number(read("o", "0")), zoo = read("z");
-  store.opened = session.opened[opened] ? opened : 0;
+  const wanted = Number(read("o", "-1")), zoo = read("z");
+  store.opened = (session.opened.find((one) => one.id === wanted) ?? session.opened[0]).id;
   if (session.zoo.includes(zoo)) {
     store.zoo = zoo;
     store.zooText = (await get(`/api/zoo/${zoo}`)).text;

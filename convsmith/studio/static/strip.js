@@ -98,12 +98,12 @@ function row(blocks, picture, metric, budget, width, top) {
     const cost = value(block, metric), tall = BARS * (cost / most);
     if (end === width && spent + cost > limit) end = x + wide * ((limit - spent) / cost);
     spent += cost;
-    return s("rect", { x, y: floor - tall, width: Math.max(wide - 1, 1), height: tall, class: "cost" });
+    return `M${x} ${floor}v${-tall}h${Math.max(wide - 1, 1)}v${tall}z`;
   });
   const over = spent > limit;
   const note = Number.isFinite(limit) ? ` · ${t(over ? "ribbon.over" : "ribbon.under", { total: picture.totals[metric].text, budget: budget.text })}` : "";
   return s("g", { class: over ? "row over" : "row", data: { row: metric } },
-    bars,
+    s("path", { d: bars.join(""), class: "cost" }),
     over ? s("rect", { x: end, y: floor - BARS, width: Math.max(width - end, 2), height: BARS, class: "beyond" }) : null,
     over ? s("line", { x1: end, x2: end, y1: floor - BARS - 2, y2: floor, class: "budget" }) : null,
     s("text", { x: 0, y: floor - BARS - 5 }, `${t(`metric.${metric}`)}${note}`));

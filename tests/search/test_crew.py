@@ -1,0 +1,91 @@
+"""Several hands at a time: as many as there are, each work once, and the same race as with one."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from convsmith.search.crew import Pool
+from convsmith.search.plan import LADDERS, Load, Policy, divide, divide_finals, in_turns
+from convsmith.search.racing import race
+
+LENGTHS = Policy(min_epochs=0.1, min_images=1_000, max_epochs=0.1, max_images=20_000, max_seeds=3)
+
+
+class Elsewhere:
+    """Hands that end with the work that was begun last."""
+
+    def __init__(self, world, hands):
+        self.world, self.hands = world, hands
+        self.running, self.most, self.works = {}, 0, []
+
+    def submit(self, work):
+        handle = len(self.works)
+        self.works.append(work.identity)
+        self.running[handle] = work
+        self.most = max(self.most, len(self.running))
+        return handle
+
+    def first(self, handles):
+        assert set(handles) == set(self.running)
+        handle = max(handles)
+        return handle, self.world.train(self.running.pop(handle))
+
+
+def raced(world, study, crew=None, seconds=40_000.0, clock=lambda: 0.0, events=None):
+    told = [] if events is None else events
+    return race(
+        world.candidates,
+        train=world.train, time_candidate=world.time, study=study, load=world.load, policy=LENGTHS, clock=clock,
+        deadline=seconds, crew=crew, emit=lambda event, fields: told.append((event, fields)),
+    )  # fmt: skip
+
+
+def pool(study, elsewhere):
+    return Pool(study, lambda: elsewhere.hands, elsewhere.submit, elsewhere.first)
+
+
+@pytest.mark.parametrize("hands", [1, 3, 50])
+def test_a_race_of_many_hands_is_that_of_one(hands, world, memory):
+    expected = raced(world(), memory()).to_dict()
+    study, elsewhere, events = memory(), Elsewhere(world(), hands), []
+    found = raced(elsewhere.world, study, pool(study, elsewhere), events=events).to_dict()
+    for key in ("rungs", "finals", "finalists", "best_rule"):
+        assert found[key] == expected[key]
+    assert set(Counter(elsewhere.works).values()) == {1}
+    first = next(len(fields["candidates"]) for event, fields in events if event == "rung")
+    assert elsewhere.most == min(hands, first)
+    again = Elsewhere(world(), hands)
+    assert raced(again.world, study, pool(study, again)).to_dict()["finals"] == expected["finals"]
+    assert again.works == []
+
+
+@pytest.mark.parametrize("hands", [1, 4])
+def test_what_is_on_record_costs_a_resumed_race_the_time_in_which_it_was_done(hands, world, memory):
+    study, events = memory(), []
+    raced(world(), study, pool(study, Elsewhere(world(), hands)))
+    again = Elsewhere(world(), hands)
+    raced(again.world, study, pool(study, again), events=events)
+    trained = sum(fields["outcome"]["seconds"] for event, fields in events if event == "training")
+    (left,) = [fields["seconds_left"] for event, fields in events if event == "stop"]
+    assert left == pytest.approx(40_000.0 - trained / hands)
+
+
+def test_many_hands_are_planned_in_turns():
+    load, policy = Load(10_000, 1_000, 1_000), Policy(max_epochs=1e6)
+    assert [in_turns(12, hands) for hands in (1, 5, 12, 1000)] == [12, 3, 1, 1]
+
+    def planned(hands):
+        return divide(3600.0, 0.0, [1e-3] * 12, LADDERS[2], 12, load, policy, 3, hands)
+
+    one, many = planned(1), planned(1000)
+    assert one.seconds <= 3600 * 0.97
+    assert many.seconds <= 3600 * 0.97
+    # A rung of 0.35 of the length, one of all of it, and the finals; each network judged besides.
+    judged = 1e-3 * (2 * 1_000 + 1_000) / 3
+    assert many.finals.images == pytest.approx((0.97 * 3600 - judged) / (2.35 * 1e-3), rel=0.13)  # a coarse grid
+    assert one.finals.images < many.finals.images / 7  # 12 x 0.35 + 5 + 9 turns
+    finals = divide_finals(100.0, 10**9, [1e-3, 3e-3], load, policy, 6)
+    assert finals.seconds <= 97
+    assert finals.images == pytest.approx(97 / 2e-3, rel=0.01)
