@@ -131,7 +131,7 @@ def _trainings(folder):
         (["fit", "digits", "--macs", "1M", "--recipe", "nowhere.toml"], "a recipe must be a readable text file"),
         (["fit", "digits", "--macs", "1M", "--start-design", "zoo:resnet18"], "add --start-from FILE"),
         (["fit", "digits", "--macs", "1M", "--start-from", "a.safetensors"], "--start-design"),
-        (["fit", "digits", "--macs", "1M", "--start-from", "a.onnx"], "cannot be an ONNX file"),
+        (["fit", "digits", "--macs", "1M", "--start-from", "a.onnx"], "needs the design it belongs to"),
         (["fit", "no such folder", "--macs", "1M"], "no such folder"),
         (["fit", "digits", "--macs", "1M", "--minutes", "soon"], "--minutes"),
     ],
