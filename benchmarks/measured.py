@@ -134,6 +134,7 @@ SECTIONS = (
         figures.fit_photographs,
     ),
     Section("A study that workers share in PostgreSQL", "study", "python benchmarks/study.py", figures.study),
+    Section("The studio in Debian's chromium", "studio", "python benchmarks/studio.py", figures.studio),
     Section("Intervals of `fit`", "intervals", "python benchmarks/intervals.py", figures.intervals),
     Section(
         "The search: points behind the best of networks whose accuracy is known",

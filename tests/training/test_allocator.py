@@ -42,4 +42,4 @@ def test_memory_stays_within_and_goes_back_after() -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measured()))
+    sys.stdout.write(json.dumps(measured()))
