@@ -55,6 +55,11 @@ def points(gain: Result) -> str:
     return f"{mean:+.1f} points ({low:+.1f} to {high:+.1f}; {gain['seeds']} seeds)"
 
 
+def progress(result: Result) -> Row:
+    """How far a table got that takes hours."""
+    return Row("trainings done", "{done} of {planned}".format(**result["trainings"]))
+
+
 def peers(result: Result) -> Iterator[Row]:
     tools = ", ".join(name for name in result["tools"] if name not in ("torch", "torchvision", "timm"))
     others = result["totals"] - result["equal"] - len(result["unexplained"])
@@ -203,6 +208,7 @@ def minutes(result: Result) -> Iterator[Row]:
 
 
 def recipe(result: Result) -> Iterator[Row]:
+    yield progress(result)
     for name, gain in result["muon over sgd"].items():
         yield Row(f"Muon over SGD, {name}", points(gain))
     for name, gain in result["muon, one thing changed"].items():
@@ -211,14 +217,16 @@ def recipe(result: Result) -> Iterator[Row]:
 
 
 def blocks(result: Result) -> Iterator[Row]:
+    yield progress(result)
     for equal, unit in (("macs", "multiply-adds"), ("latency", "time")):
         for family, row in result[f"equal {equal}"].items():
             gain, mean = row["above residual"], percent(row["accuracy"]["mean"])
-            found = mean if family == "residual" else f"{mean}; {points(gain)} above residual"
+            found = mean if family == "residual" else f"{mean}; {points(gain)} against residual"
             yield Row(f"{family}, at equal {unit}: {format_count(row['macs'])}, {row['milliseconds']:.2f} ms", found)
 
 
 def depth(result: Result) -> Iterator[Row]:
+    yield progress(result)
     for each, row in result["blocks a stage"].items():
         plain, residual = (percent(row[kind]["accuracy"]["mean"]) for kind in ("plain", "residual"))
         gain = points(row["residual above plain"])
@@ -226,6 +234,7 @@ def depth(result: Result) -> Iterator[Row]:
 
 
 def similarity(result: Result) -> Iterator[Row]:
+    yield progress(result)
     for name, network in result["networks"].items():
         for figure in ("within", "between", "difference", "at_same_distance"):
             found = network[figure]

@@ -128,6 +128,14 @@ SECTIONS = (
     ),
     Section("The recipe", "recipe", "python benchmarks/recipe.py FOLDER", figures.recipe),
     Section(
+        "Kinds of blocks",
+        "blocks",
+        "python benchmarks/blocks/families.py FOLDER",
+        figures.blocks,
+        "Three stages of two blocks with their defaults, 20,000 photographs each. Ghost blocks have more channels for "
+        "the same multiply-adds, and take the time.",
+    ),
+    Section(
         "A whole `fit`: cifar10-20k, 8M multiply-adds, 45 minutes",
         "fit-cifar10-20k",
         "python benchmarks/fit.py FOLDER",
