@@ -169,6 +169,7 @@ def training(result: Result) -> Iterator[Row]:
         if "share_of_peak" in goals:
             what = f"{name}, share of the peak of matrix products in {dtype}"
             yield at_least(what, network["share_of_peak"][dtype], goals["share_of_peak"], percent)
+            yield Row("the same over the peak in float32", percent(network["share_of_peak"]["float32"]))
 
 
 def loops(result: Result) -> Iterator[Row]:
@@ -182,9 +183,13 @@ def loops(result: Result) -> Iterator[Row]:
 def probe(result: Result) -> Iterator[Row]:
     for name, network in result["networks"].items():
         seconds = format_seconds(network["race_seconds"]["median"])
-        yield Row(
-            f"{name}: given away to the best of all setups, after {seconds}", percent(network["regret"]["median"] - 1)
+        regret = percent(network["regret"]["median"] - 1)
+        yield Row(f"{name}: given away to the best of all setups, after {seconds}", regret)
+        torchs, ours = (
+            min(time["median"] for setup, time in network["seconds"].items() if f" {kind} " in setup)
+            for kind in ("torch", "kernels")
         )
+        yield Row(f"{name}: with our kernels, over the best of torch's setups", times(torchs / ours))
 
 
 def threads(result: Result) -> Iterator[Row]:
@@ -223,31 +228,6 @@ def blocks(result: Result) -> Iterator[Row]:
             gain, mean = row["above residual"], percent(row["accuracy"]["mean"])
             found = mean if family == "residual" else f"{mean}; {points(gain)} against residual"
             yield Row(f"{family}, at equal {unit}: {format_count(row['macs'])}, {row['milliseconds']:.2f} ms", found)
-
-
-def depth(result: Result) -> Iterator[Row]:
-    yield progress(result)
-    for each, row in result["blocks a stage"].items():
-        plain, residual = (percent(row[kind]["accuracy"]["mean"]) for kind in ("plain", "residual"))
-        gain = points(row["residual above plain"])
-        yield Row(f"3 stages of {each}: plain, residual, difference", f"{plain}; {residual}; {gain}")
-
-
-def similarity(result: Result) -> Iterator[Row]:
-    yield progress(result)
-    for name, network in result["networks"].items():
-        for figure in ("within", "between", "difference", "at_same_distance"):
-            found = network[figure]
-            spread = f" ({found['low']:.2f} to {found['high']:.2f}; {found['seeds']} seeds)" if "low" in found else ""
-            yield Row(f"{name}: CKA {figure.replace('_', ' ')}", f"{found['mean']:.2f}{spread}")
-
-
-def accuracy(result: Result) -> Iterator[Row]:
-    for arm, seconds in result["seconds"].items():
-        found = result["accuracy"][arm]
-        yield Row(f"{arm}: time to {percent(found['mean'])} ({found['seeds']} seeds)", format_seconds(seconds))
-    if result["times_sooner"]:
-        yield at_least(f"sooner than the usual recipe, {result['soonest']}", result["times_sooner"], 5, times)
 
 
 def study(result: Result) -> Iterator[Row]:

@@ -78,7 +78,7 @@ SECTIONS = (
         "start",
         "python benchmarks/start.py",
         figures.start,
-        "Measured beside other work, on a machine about half as fast as that on which the goals were set.",
+        "Every command loads typer, and that pydantic.",
     ),
     Section("Convolution arithmetic", "arithmetic", "python benchmarks/arithmetic.py", figures.arithmetic),
     Section("Networks for a budget", "solver", "python benchmarks/solver.py", figures.solver),
@@ -88,7 +88,6 @@ SECTIONS = (
         "cache",
         "python benchmarks/cache.py",
         figures.cache,
-        "Two cores are all there are: what one core gains cannot double fully.",
     ),
     Section("Augmenting whole batches over image by image", "augment", "python benchmarks/augment.py", figures.augment),
     Section("More images than memory", "large", "python benchmarks/large.py", figures.large),
@@ -97,9 +96,7 @@ SECTIONS = (
         "training",
         "python benchmarks/training.py FOLDER",
         figures.training,
-        "The inverted residual network is a thousandth below its second goal. In bfloat16 the residual network trains "
-        "faster than matrix products in float32 could at 60 % of their peak, but what lies between its convolutions is "
-        "memory traffic, which bfloat16 only halves, while the peak grows sevenfold.",
+        "The inverted residual network is a thousandth below its second goal.",
     ),
     Section(
         "Training, on a processor without bfloat16",

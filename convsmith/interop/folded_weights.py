@@ -20,6 +20,7 @@ from convsmith.ir import Graph, Node, Shape
 from convsmith.ops import BatchNorm1d, BatchNorm2d, Constant, Conv2d
 
 Arrays = dict[str, NDArray[Any]]
+_NORMS: Final = (BatchNorm1d, BatchNorm2d)
 _REMEDY: Final = "give the design of the network that the file holds"
 
 
@@ -40,8 +41,8 @@ def match_layers(graph: Graph, theirs: Graph, weights: Mapping[str, NDArray[Any]
     found: dict[str, NDArray[Any]] = {}
     bias: NDArray[Any] | None = None  # of the convolution just matched, where ours has none
     for node, shapes in _stored(graph):
-        is_norm = isinstance(node.op, BatchNorm1d | BatchNorm2d)
-        if is_norm and not (waiting and isinstance(waiting[0][0].op, BatchNorm1d | BatchNorm2d)):
+        is_norm = isinstance(node.op, _NORMS)
+        if is_norm and not (waiting and isinstance(waiting[0][0].op, _NORMS)):
             arrays, bias = _still(node, shapes, bias), None
         else:
             if not waiting:
@@ -95,8 +96,8 @@ def _layers(theirs: Graph, weights: Mapping[str, NDArray[Any]]) -> Iterator[tupl
 
 def _still(node: Node, shapes: Mapping[str, Shape], bias: NDArray[Any] | None) -> Arrays:
     """A norm that only adds the bias: a mean of zero, a deviation of one."""
-    eps: float = node.op.eps  # type: ignore[attr-defined]
-    fill = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1 - eps}
+    assert isinstance(node.op, _NORMS)
+    fill = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1 - node.op.eps}
     arrays: Arrays = {name: np.full(shape, fill[name], np.float32) for name, shape in shapes.items()}
     if bias is not None:
         if bias.shape != tuple(shapes["bias"]):
@@ -108,7 +109,9 @@ def _still(node: Node, shapes: Mapping[str, Shape], bias: NDArray[Any] | None) -
 
 def _moved(node: Node, theirs: Node, arrays: Arrays, bias: NDArray[Any] | None) -> Arrays:
     """The arrays of a norm, what its eps differs by in the variances, and a bias before it in the means."""
-    more: float = theirs.op.eps - node.op.eps  # type: ignore[attr-defined]
+    assert isinstance(node.op, _NORMS)
+    assert isinstance(theirs.op, _NORMS)
+    more = theirs.op.eps - node.op.eps
     shifted = arrays["running_mean"] if bias is None else arrays["running_mean"] - bias
     return {**arrays, "running_var": arrays["running_var"] + np.float32(more), "running_mean": shifted}
 

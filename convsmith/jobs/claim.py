@@ -48,7 +48,8 @@ def holder(path: Path) -> str:
 
 def _taken(stream: BinaryIO, kind: int, tries: int) -> bool:
     for number in range(tries):
-        time.sleep(_WAIT if number else 0)
+        if number:
+            time.sleep(_WAIT)
         try:
             fcntl.flock(stream, kind | fcntl.LOCK_NB)
         except BlockingIOError:

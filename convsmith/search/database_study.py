@@ -30,6 +30,8 @@ LEASE: Final = 30.0
 """Seconds for which a claim holds."""
 BEAT: Final = 5.0
 """Seconds after which it is renewed."""
+_PATIENCE: Final = 0.2
+"""Seconds between two tries to join, which takes one worker a moment."""
 _LARGEST: Final = 256 * 2**20
 """Bytes of weights that are kept; those of a larger network are trained again where they are needed."""
 _WORKER: Final = "worker/"
@@ -108,7 +110,7 @@ class DatabaseStudy:
             spent: Seconds that this one has spent already, reading images.
         """
         while not self.claim("join"):
-            time.sleep(0.2)
+            time.sleep(_PATIENCE)
         if self.workers == 0:
             before = self.noted(_TIME)
             self._database.do("delete from convsmith_claim where study = %s and left_out", [self._study])
