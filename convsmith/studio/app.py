@@ -40,6 +40,7 @@ def make_app(session: Session, key: Key) -> ASGIApp:
     jobs: dict[str, Job] = {
         "design": lambda values: _picture_of(values, text_of(values, "text")),
         "layers": lambda values: designs.layer_texts(text_of(values, "text")),
+        "operators": lambda values: designs.operators(text_of(values, "text"), text_of(values, "block", 200)),
         "edit": _edit,
         "save": lambda values: session.save(
             whole_of(values, "opened", 0), text_of(values, "name", 200), text_of(values, "text"),

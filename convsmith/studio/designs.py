@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import groupby
 from typing import Any, Final
 
-from convsmith.analysis import LayerCost
+from convsmith.analysis import LayerCost, Section
 from convsmith.deploy.calibration import CalibrationError
 from convsmith.deploy.roofline import Estimate, latency_of
 from convsmith.design import Design, parse_design
@@ -62,7 +62,7 @@ def inspected(text: str) -> Inspection:
 
 
 def picture(text: str) -> dict[str, Any]:
-    """Everything that the design view draws: totals, sections, their blocks and their operators.
+    """Everything that the design view draws: totals, sections and their blocks.
 
     A design that cannot be gives the error, with the section and the layer that it is in.
     """
@@ -71,7 +71,6 @@ def picture(text: str) -> dict[str, Any]:
     except ConvsmithError as error:
         return {**told(error), **_place(error, text)}
     estimate = _estimate(found)
-    layers = [_layer(layer, found, estimate) for layer in found.cost.layers]
     totals = {name: value for name, value in found.totals.items() if name in METRICS}
     totals |= {"bytes": found.memory.bytes_moved} | ({"seconds": estimate.seconds} if estimate else {})
     return {
@@ -85,10 +84,25 @@ def picture(text: str) -> dict[str, Any]:
             "peak": format_bytes(found.memory.peak_activation_bytes),
         },
         "timed": estimate is not None,
-        "sections": [
-            _section(section.name, section.kind, [layer for layer in layers if layer["section"] == section.name])
-            for section in found.sections
-        ],
+        "sections": [_section(section, found, estimate) for section in found.sections],
+    }
+
+
+def operators(text: str, block: str) -> dict[str, Any]:
+    """The operators of a block, or of the whole network where none is named, each with its costs."""
+    found = inspected(text)
+    estimate = _estimate(found)
+    return {
+        "operators": [
+            {
+                "name": layer.name,
+                "op": layer.op,
+                "output": shape_text(layer.output),
+                "costs": _costs(layer, found, estimate),
+            }
+            for layer in found.cost.layers
+            if block in ("", _block_of(layer))
+        ]
     }
 
 
@@ -136,42 +150,41 @@ def _estimate(found: Inspection) -> Estimate | None:
         return None
 
 
-def _layer(layer: LayerCost, found: Inspection, estimate: Estimate | None) -> dict[str, Any]:
+def _costs(layer: LayerCost, found: Inspection, estimate: Estimate | None) -> dict[str, float]:
     costs: dict[str, float] = {
         "macs": layer.macs,
         "params": layer.params,
         "activations": layer.activations,
         "bytes": found.memory.bytes_of[layer.name],
     }
-    if estimate:
-        costs["seconds"] = estimate.per_layer[layer.name]
-    section = found.section_names[layer.name]
-    return {"name": layer.name, "op": layer.op, "output": shape_text(layer.output), "section": section, "costs": costs}
+    return costs | ({"seconds": estimate.per_layer[layer.name]} if estimate else {})
 
 
-def _section(name: str, kind: str, layers: list[dict[str, Any]]) -> dict[str, Any]:
+def _section(section: Section, found: Inspection, estimate: Estimate | None) -> dict[str, Any]:
+    own = set(section.layers)
+    layers = [layer for layer in found.cost.layers if layer.name in own]
     blocks = [
-        {"name": block, "costs": _figures(_sums(inside)), "output": inside[-1]["output"], "layers": inside}
+        (block, shape_text(inside[-1].output), _sums(_costs(layer, found, estimate) for layer in inside))
         for block, inside in ((block, list(group)) for block, group in groupby(layers, _block_of))
     ]
     return {
-        "name": name,
-        "kind": kind,
-        "costs": _figures(_sums(layers)),
-        "output": layers[-1]["output"],
-        "blocks": blocks,
+        "name": section.name,
+        "kind": section.kind,
+        "costs": _figures(_sums(costs for _, _, costs in blocks)),
+        "output": blocks[-1][1],
+        "blocks": [{"name": name, "costs": _figures(costs), "output": output} for name, output, costs in blocks],
     }
 
 
-def _block_of(layer: Mapping[str, Any]) -> str:
+def _block_of(layer: LayerCost) -> str:
     """``stage2.block1.conv1.conv`` is in ``stage2.block1``; stem and head are one block each."""
-    parts = layer["name"].split(".")
+    parts = layer.name.split(".")
     return ".".join(parts[:2]) if parts[0].startswith("stage") else parts[0]
 
 
-def _sums(layers: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    costs = [layer["costs"] for layer in layers]
-    return {metric: sum(cost[metric] for cost in costs) for metric in costs[0]}
+def _sums(costs: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    first, *others = costs
+    return {metric: sum((cost[metric] for cost in others), value) for metric, value in first.items()}
 
 
 def _figures(costs: Mapping[str, float]) -> dict[str, dict[str, Any]]:

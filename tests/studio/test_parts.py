@@ -8,7 +8,7 @@ import tomllib
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as some
 from torch.nn import functional
 
@@ -26,15 +26,19 @@ SAMPLES = ("resnet18", "mobilenet-v2", "convnext-tiny", "ghostnet", "vgg16", "sh
 @pytest.mark.parametrize("name", SAMPLES)
 def test_every_level_of_the_picture_adds_up_to_the_price(name):
     picture, cost = designs.picture(zoo.text(name)), price(zoo.load(name))
+    layers = designs.operators(zoo.text(name), "")["operators"]
     assert (picture["totals"]["macs"]["value"], picture["totals"]["params"]["value"]) == (cost.macs, cost.params)
     for metric in ("macs", "params", "activations", "bytes"):
         total = picture["totals"][metric]["value"]
         sections = picture["sections"]
         blocks = [block for section in sections for block in section["blocks"]]
-        layers = [layer for block in blocks for layer in block["layers"]]
         assert sum(section["costs"][metric]["value"] for section in sections) == total
         assert sum(block["costs"][metric]["value"] for block in blocks) == total
         assert sum(layer["costs"][metric] for layer in layers) == total
+    for block in (block for section in picture["sections"] for block in section["blocks"]):
+        own = designs.operators(zoo.text(name), block["name"])["operators"]
+        assert sum(one["costs"]["macs"] for one in own) == block["costs"]["macs"]["value"]
+        assert own[-1]["output"] == block["output"]
     depths = {f"stage{number}": stage.depth for number, stage in enumerate(zoo.load(name).stage, start=1)}
     assert {one["name"]: len(one["blocks"]) for one in picture["sections"] if one["kind"] == "stage"} == depths
     json.dumps(picture, allow_nan=False)
@@ -177,6 +181,7 @@ def test_grouped_numbers_are_those_of_torch(data):
              "kernel": str(kernel), "stride": str(stride), "padding": str(padding), "groups": str(groups),
              "out_channels": str(groups * made)}  # fmt: skip
     drawn = lab.explain(asked)["drawn"]
+    assume(drawn["input"] == [groups * each, side, side])  # a larger layer is drawn smaller
     x = torch.tensor(drawn["x"]).double().reshape(1, *drawn["input"])
     weight = torch.tensor(drawn["weights"]).double().reshape(drawn["matrix"]["kernel"])
     apply = functional.conv_transpose2d if transposed else functional.conv2d

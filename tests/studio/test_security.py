@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from convsmith.cli.main import run
+from convsmith.studio.serve import listen
 from tests.studio.studio_process import running
 
 
@@ -238,6 +239,11 @@ def test_a_port_in_use_is_said_and_the_next_is_taken(tmp_path):
             studio.process.send_signal(signal.SIGINT)
             _, told = studio.process.communicate(timeout=20)
     assert f"port {port} is in use, taking {studio.port}" in told
+
+
+def test_a_short_answer_does_not_wait_to_be_filled_up():
+    with listen(0) as listener, socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import { byId, h, labelled, onDemand, put, say, table } from "./dom.js";
 import { nudge, partForm, wholeDesign } from "./editor.js";
 import { formula } from "./math.js";
 import { read, write } from "./place.js";
-import { post } from "./server.js";
+import { newest, post } from "./server.js";
 import { METRICS, canRedo, canUndo, changed, onChange, redo, refresh, save, source, store, type, undo } from "./store.js";
 import { operators, ribbon, strip } from "./strip.js";
 import { t, translated } from "./words.js";
@@ -12,7 +12,7 @@ import { t, translated } from "./words.js";
 const PAUSE = 150; // milliseconds without a key after which typed text is read
 
 export function designView(main) {
-  let chosen = read("block"), formulas = { text: "", lines: {} }, typing = 0, explained = null;
+  let chosen = read("block"), formulas = { text: "", lines: {} }, typing = 0, explained = null, unfolded = {};
   const metric = () => (METRICS.includes(read("metric")) ? read("metric") : "macs");
   const section = () => (chosen || "stem").split(".")[0];
 
@@ -132,6 +132,21 @@ export function designView(main) {
     if (id) byId(id)?.focus();
   }
 
+  const inside = newest((text, block) => post("operators", { text, block }));
+
+  /** The operators of the chosen block, which come after the rest: a slider need not wait for them. */
+  async function unfold(block, metric) {
+    const box = byId("inside"), { text } = store.good;
+    if (block && (unfolded.text !== text || unfolded.block !== block)) {
+      const answer = await inside(text, block.name);
+      if (!answer?.ok) return;
+      unfolded = { text, block, operators: answer.operators };
+    }
+    const focused = document.activeElement?.dataset.layer;
+    put(box, block && operators({ ...unfolded, metric, on }));
+    if (focused) document.querySelector(`[data-layer="${focused}"]`)?.focus({ preventScroll: true });
+  }
+
   const draw = onDemand(() => {
     if (!main.isConnected || main.dataset.view !== "design") return;
     if (area.value !== store.text && document.activeElement !== area) area.value = store.text;
@@ -143,14 +158,13 @@ export function designView(main) {
     if (!picture) return;
     const width = Math.floor(byId("figure").clientWidth), metrics = METRICS.filter((key) => picture.totals[key]);
     const shared = { picture, metric: metrics.includes(metric()) ? metric() : "macs", metrics, width, budgets: store.budgets };
-    const { block: focused, layer: focusedLayer } = document.activeElement?.dataset ?? {};
+    const focused = document.activeElement?.dataset.block;
     put(byId("figure"),
       strip({ ...shared, chosen, part: section(), broken: store.error?.section ?? "", on }),
       ribbon(shared));
     if (focused) document.querySelector(`[data-block="${focused}"]`)?.focus({ preventScroll: true });
     const block = picture.sections.flatMap((part) => part.blocks).find((one) => one.name === chosen);
-    put(byId("inside"), ...(block ? [operators({ block, metric: shared.metric, on })] : []));
-    if (focusedLayer) document.querySelector(`[data-layer="${focusedLayer}"]`)?.focus({ preventScroll: true });
+    unfold(block, shared.metric);
     inPlace(byId("tiles"), tiles());
     inPlace(byId("forms"), wholeDesign(picture.design), partForm(picture.sections.some((part) => part.name === section()) ? section() : "stem"));
     numbers();

@@ -30,13 +30,14 @@ const PRESETS = {
   max: { layer: "max", input: "5x5", kernel: "2", stride: "2" },
   average: { layer: "average", input: "4x4", kernel: "2", stride: "2" },
 };
+const WINDOWS = ["Conv2d", "ConvTranspose2d", "MaxPool2d", "AvgPool2d", "GlobalAvgPool", "GlobalMaxPool"];
 const SPEEDS = [["1200", "½"], ["600", "1"], ["200", "3"]];
 const READINGS = [["", "zeros"], ["stamps", "stamps"]]; // of a transposed convolution
 const PAUSE = 80;
 const MOST_PRODUCTS = 60;
 
 export function labView(main) {
-  let answer = null, chosen = { channel: 0, plane: 0, at: 0 }, hot = null, playing = 0, waiting = 0, matrix = null, built = 0, stamps = false, left = false;
+  let windows = [], answer = null, chosen = { channel: 0, plane: 0, at: 0 }, hot = null, playing = 0, waiting = 0, matrix = null, built = 0, stamps = false, left = false;
   const settings = () => {
     const asked = Object.fromEntries(ALL.filter((key) => read(key)).map((key) => [key, read(key)]));
     return asked.layer ? asked : { ...FIRST, ...asked };
@@ -53,6 +54,16 @@ export function labView(main) {
     waiting = setTimeout(load, whole ? 0 : PAUSE);
   }
 
+  /** The layers of the design that have a window, for the list to choose from. */
+  async function findWindows() {
+    const found = store.good && (await post("operators", { text: store.good.text, block: "" }));
+    if (!found?.ok || left) return;
+    windows = found.operators.filter(({ op }) => WINDOWS.includes(op)).map(({ name, op }) => [name, `${name}: ${op}`]);
+    byId("from-design").replaceWith(loader());
+  }
+
+  const loader = () => select([["", t("lab.choose")], ...windows], "", fromDesign, { id: "from-design" });
+
   async function fromDesign(name) {
     if (!name) return;
     const found = await post("settings", { text: store.text, layer: name });
@@ -66,12 +77,10 @@ export function labView(main) {
       on: { input: (event) => change({ layer: settings().layer, [key]: event.target.value }), keydown: (event) => bump(event, key) },
     }));
     const flag = (key) => labelled(t(`lab.${key}`), h("input", { type: "checkbox", checked: Boolean(now[key]), on: { change: (event) => { change({ layer: settings().layer, [key]: event.target.checked ? "1" : "" }); form(); } } }));
-    const layers = (store.good?.sections ?? []).flatMap((part) => part.blocks).flatMap((block) => block.layers)
-      .filter((layer) => ["Conv2d", "ConvTranspose2d", "MaxPool2d", "AvgPool2d", "GlobalAvgPool", "GlobalMaxPool"].includes(layer.op));
     const shown = FIELDS.filter((key) => (conv ? key !== "output_padding" || now.layer === "transposed" || (now.stride ?? "").includes("/") : !ONLY_CONV.includes(key) && !(key === "dilation" && now.layer === "average") && !(now.global && key !== "input")));
     put(byId("settings"),
       labelled(t("lab.preset"), select([["", t("lab.choose")], ...Object.keys(PRESETS).map((name) => [name, t(`preset.${name}`)])], "", (name) => name && change(PRESETS[name], true), { id: "preset" })),
-      labelled(t("lab.load"), select([["", t("lab.choose")], ...layers.map((layer) => [layer.name, `${layer.name}: ${layer.op}`])], "", fromDesign, { id: "from-design" })),
+      labelled(t("lab.load"), loader()),
       labelled(t("lab.layer"), select(KINDS.map((kind) => [kind, t(`kind.${kind}`)]), now.layer, (kind) => { change({ ...now, layer: kind }); form(); }, { id: "kind" })),
       shown.map(text), conv ? null : [flag("global"), now.global ? null : [flag("ceil"), now.layer === "average" ? flag("inside") : null]],
       h("button", { type: "button", id: "dice", on: { click: () => change({ layer: settings().layer, seed: String(1 + Math.floor(Math.random() * 9999)) }) } }, t("lab.dice")));
@@ -259,6 +268,7 @@ export function labView(main) {
 
   form();
   load();
+  findWindows();
   const themed = () => { matrix?.again(); draw(); };
   addEventListener("themed", themed);
   return () => { left = true; play(false); clearTimeout(waiting); removeEventListener("themed", themed); };

@@ -34,8 +34,8 @@ async function remember() {
 
 const picture = newest((text) => post("design", { text, budgets: entries("b.") }));
 
-function settle(found) {
-  if (found.ok) { store.good = found; store.error = null; } else store.error = found;
+function settle(found, text) {
+  if (found.ok) { store.good = { ...found, text }; store.error = null; } else store.error = found;
   if (found.budgets) store.budgets = found.budgets;
   tell();
 }
@@ -54,7 +54,7 @@ async function show(text, found) {
   store.text = text;
   remember();
   const answer = found ?? await picture(text);
-  if (answer) settle(answer);
+  if (answer) settle(answer, text);
 }
 
 export const type = (text) => take(text, "text");
@@ -96,7 +96,10 @@ export async function open({ opened = store.opened, zoo = "" }) {
   await show(original());
 }
 
-export const refresh = async () => { const answer = await picture(store.text); if (answer) settle(answer); };
+export async function refresh() {
+  const text = store.text, answer = await picture(text);
+  if (answer) settle(answer, text);
+}
 
 /** What the address says; a part of it that cannot be read is left out. */
 export async function start(session, schema) {

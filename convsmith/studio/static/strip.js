@@ -110,11 +110,11 @@ function row(blocks, picture, metric, budget, width, top) {
 }
 
 /** The operators of a block, in running order, each a button as wide as its share. */
-export function operators({ block, metric, on }) {
+export function operators({ block, operators, metric, on }) {
   const total = Math.max(value(block, metric), 1e-12);
   const short = (name) => name.slice(name.startsWith(block.name) ? block.name.length + 1 : 0) || name;
   return h("div", { class: "operators", role: "group", "aria-label": t("operators", { name: block.name }) },
-    block.layers.map((layer) =>
+    operators.map((layer) =>
       h("button", {
         type: "button", class: `operator ${layer.costs[metric] ? "working" : ""}`, css: { "--share": layer.costs[metric] / total },
         data: { layer: layer.name },
