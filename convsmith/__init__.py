@@ -14,6 +14,7 @@ _PUBLIC: dict[str, str] = {
     "ConvsmithError": "convsmith.errors",
     "Design": "convsmith.design",
     "Graph": "convsmith.ir",
+    "bench": "convsmith.jobs.bench",
     "check_data": "convsmith.jobs.check_data",
     "conv": "convsmith.jobs.conv",
     "curves": "convsmith.jobs.curves",

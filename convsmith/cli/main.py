@@ -6,6 +6,7 @@ test holds the table to the commands.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -41,11 +42,15 @@ COMMANDS: dict[str, str] = {
     "saliency": "Show what in a picture decided a network's answer, and how far to believe it.",
     "probe": "Measure this machine: how long networks take on it, and how one trains fastest.",
     "export": "Write a trained network to a file that has passed its parity gate.",
+    "bench": "Time a network in each program that can run it here, side by side.",
     "report": "Make the report of a run again, every figure from its log alone; also while the run goes on.",
     "studio": "Open a local page: designs and their cost, the convolution lab, fields, scaling, runs, your picture.",
     "zoo": "List the published networks that convsmith knows, or print one as a design file.",
 }
 
+_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+"""What a disk or a device says that takes no more, as an error that names no file when it was standard output."""
+_MEMORY = "the memory of this machine must suffice; take a smaller network, image or budget"
 RESUMABLE = ("fit", "train", "scale")
 
 
@@ -75,9 +80,23 @@ def run(arguments: Sequence[str]) -> int:
         again = "; go on by the same command with --resume" if name in RESUMABLE else ""
         return _fail(f"stopped{again}", EXIT_TERMINATED if isinstance(stop, Terminated) else EXIT_INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read our output has left. Python flushes once more at exit, and that must not fail either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has left.
+        _abandon_output()
         return 0
+    except OSError as error:
+        if error.errno not in _REFUSALS or error.filename is not None:
+            raise
+        _abandon_output()
+        return _fail(f"error: standard output: cannot write: {error.strerror}; write elsewhere", EXIT_BAD_INPUT)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "allocate memory" not in str(error):
+            raise
+        return _fail(f"error: {name}: {_MEMORY}", EXIT_BAD_INPUT)
+
+
+def _abandon_output() -> None:
+    """Python flushes once more at exit, and that must not fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(name: str, arguments: Sequence[str]) -> int:

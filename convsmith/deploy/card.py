@@ -42,6 +42,8 @@ session = onnxruntime.InferenceSession("model.onnx")
 logits = session.run(None, {{"pixels": pixels}})[0]
 ```
 
+onnxruntime for Linux keeps a record of sessions to report to its maker, unless `ORT_DISABLE_TELEMETRY=1` is set.
+
 Classes, in the order of the logits:
 
 {_listed(f"{number}. {_plain(name)}" for number, name in enumerate(data["classes"]))}"""

@@ -9,16 +9,19 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from convsmith.deploy.stopwatch import DISTURBED
 from convsmith.interop.onnx_file import run_onnx
+
+Runs = list[tuple[float, float]]
+"""Milliseconds of each run, by our own clock and by the one on the wall."""
 
 REPEATS: Final = 50
 _TURN: Final = 5
@@ -80,34 +83,59 @@ def measure_together(
         seconds: How long to go on for each, at least, so that a short disturbance does not fill all of it.
     """
     pixels = np.random.default_rng(0).integers(0, 256, (1, *shape), dtype=np.uint8)
-    sessions = [run_onnx(model, threads=threads) for model in models]
-    runs: list[list[tuple[float, float]]] = [[] for _ in sessions]
-    for session in sessions:
-        for _ in range(max(3, repeats // 10)):
-            session(pixels)
-    start, long = time.perf_counter(), seconds * len(sessions)
-    while len(runs[0]) < repeats or (time.perf_counter() - start < long and len(runs[0]) < _MOST * repeats):
-        for session, done in zip(sessions, runs, strict=True):
-            for _ in range(min(_TURN, max(repeats - len(done), 0)) or _TURN):
-                done.append(_time(session, pixels, threads))
-    return [_latency(done, threads) for done in runs]
-
-
-def _time(session: Callable[[NDArray[Any]], Any], pixels: NDArray[np.uint8], threads: int) -> tuple[float, float]:
-    """Milliseconds by our own clock and by the one on the wall."""
+    sessions = {str(number): run_onnx(model, threads=threads) for number, model in enumerate(models)}
     clock = time.thread_time if threads == 1 else time.perf_counter
+    runs = take_turns(
+        {name: partial(session, pixels) for name, session in sessions.items()},
+        repeats=repeats,
+        seconds=seconds,
+        clock=clock,
+    )
+    return [summary(done, threads, runtime()) for done in runs.values()]
+
+
+def take_turns(
+    tasks: Mapping[str, Callable[[], object]],
+    *,
+    repeats: int = REPEATS,
+    seconds: float = 0.0,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Runs]:
+    """Time tasks in turns, after a warm-up.
+
+    Args:
+        tasks: By name.
+        repeats: Runs of each, at least; never more than forty times as many.
+        seconds: How long to go on for each, at least.
+        clock: Our own; that of the thread counts only what the thread itself does.
+    """
+    runs: dict[str, Runs] = {name: [] for name in tasks}
+    for task in tasks.values():
+        for _ in range(max(3, repeats // 10)):
+            task()
+    start, long, least = time.perf_counter(), seconds * len(tasks), 0
+    while least < repeats or (time.perf_counter() - start < long and least < _MOST * repeats):
+        turn = min(_TURN, max(repeats - least, 0)) or _TURN
+        for name, task in tasks.items():
+            runs[name] += [_time(task, clock) for _ in range(turn)]
+        least += turn
+    return runs
+
+
+def _time(task: Callable[[], object], clock: Callable[[], float]) -> tuple[float, float]:
     wall, own = time.perf_counter(), clock()
-    session(pixels)
+    task()
     own = clock() - own
     return 1e3 * own, 1e3 * (time.perf_counter() - wall)
 
 
-def _latency(runs: list[tuple[float, float]], threads: int) -> Latency:
+def summary(runs: Runs, threads: int, runtime: str) -> Latency:
+    """What the runs say; of those of one thread, those that nothing interrupted."""
     whole = [own for own, wall in runs if wall <= DISTURBED * own]
     kept = whole if len(whole) >= _LEAST_KEPT * len(runs) else [own for own, _ in runs]
     p10, median, p90 = (float(value) for value in np.percentile(kept, (10, 50, 90)))
     typical = float(np.sort(kept)[: math.ceil(len(kept) / 4)].mean())
-    return Latency(typical, median, p10, p90, threads, len(runs), runtime())
+    return Latency(typical, median, p10, p90, threads, len(runs), runtime)
 
 
 def runtime() -> str:

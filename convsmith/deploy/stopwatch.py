@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from convsmith.interop.onnx_file import open_session, write_onnx
+from convsmith.interop.onnxruntime import onnxruntime
 from convsmith.ir import Graph
 
 ROUNDS: Final = 3

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, ValueInfoProto, checker, helper, shape_inference
 
@@ -22,6 +21,7 @@ from convsmith.files import write_atomically
 from convsmith.interop.mismatch import check_weights
 from convsmith.interop.onnx_draft import OnnxDraft, Writing
 from convsmith.interop.onnx_ops import OPSET, write_node
+from convsmith.interop.onnxruntime import onnxruntime
 from convsmith.ir import Graph
 
 BATCH: Final = "batch"
