@@ -21,7 +21,7 @@ from convsmith.design.layers import (
 )
 from convsmith.design.stride import Stride
 from convsmith.ir import Builder
-from convsmith.ops import Dropout, Flatten, GlobalAvgPool, Linear, MaxPool2d
+from convsmith.ops import Concat, Dropout, Flatten, GlobalAvgPool, Linear, MaxPool2d
 
 StemPool = Literal["none", "max"]
 Classes = Annotated[int, Field(ge=2)]
@@ -111,6 +111,33 @@ def segment(net: Builder, x: str, *, classes: Classes) -> str:
     return conv(net, x, classes, norm="none", name="head.classifier")
 
 
+def detect(
+    net: Builder,
+    x: str,
+    *,
+    classes: Annotated[int, Field(ge=1)],
+    tower: Annotated[int, Field(ge=0)] = 1,
+    norm: Norm = "batch",
+    activation: Activation = "relu",
+) -> str:
+    """Objects, at each pixel of the last map: a number per class, four distances to a box's sides, and centre-ness.
+
+    All are channels of one map, in this order. Classes and boxes each have a tower of 3x3 convolutions before the one
+    that gives the numbers; FCOS (Tian et al., 2019, figure 2) has four, and such a head at each of five scales.
+    """
+    with net.scope("head"):
+        ends = {"class": x, "box": x}
+        for kind in ends:
+            for number in range(1, tower + 1):
+                options: dict[str, Any] = {"kernel": 3, "norm": norm, "activation": activation}
+                ends[kind] = conv(net, ends[kind], net.channels(x), **options, name=f"{kind}{number}")
+        plain: dict[str, Any] = {"kernel": 3, "norm": "none"}
+        scores = conv(net, ends["class"], classes, **plain, name="classes")
+        sides = conv(net, ends["box"], 4, **plain, name="sides")
+        centre = conv(net, ends["box"], 1, **plain, name="centre")
+        return net.add(Concat(), scores, sides, centre, name="objects")
+
+
 def restore(
     net: Builder,
     x: str,
@@ -127,7 +154,12 @@ def restore(
 
 
 STEMS: dict[str, Callable[..., str]] = {"conv": conv_stem, "deep": deep_stem, "patch": patch_stem}
-HEADS: dict[str, Callable[..., str]] = {"classify": classify, "segment": segment, "restore": restore}
+HEADS: dict[str, Callable[..., str]] = {
+    "classify": classify,
+    "detect": detect,
+    "segment": segment,
+    "restore": restore,
+}
 
 
 def _pooled(net: Builder, x: str, pool: StemPool) -> str:

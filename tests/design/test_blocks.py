@@ -210,3 +210,16 @@ def test_heads_that_give_maps():
     torch.testing.assert_close(module(x), F.conv2d(x, next(arrays), next(arrays)))
     module, arrays = built(partial(HEADS["restore"], channels=3, activation="tanh"), 6, (4, 3))
     torch.testing.assert_close(module(x), F.conv2d(x, next(arrays), next(arrays), padding=1).tanh())
+
+
+def test_the_head_that_detects_gives_classes_sides_and_centre_from_two_towers():
+    module, arrays = built(partial(HEADS["detect"], classes=3, tower=2), 6, (4, 5))
+    x = torch.randn(2, 6, 4, 5, dtype=torch.float64)
+    classes = boxes = x
+    for _ in range(2):
+        classes = layer(classes, arrays, (3, 3), act=F.relu)
+    for _ in range(2):
+        boxes = layer(boxes, arrays, (3, 3), act=F.relu)
+    ends = [F.conv2d(source, next(arrays), next(arrays), padding=1) for source in (classes, boxes, boxes)]
+    assert [end.shape[1] for end in ends] == [3, 4, 1]
+    torch.testing.assert_close(module(x), torch.cat(ends, 1))

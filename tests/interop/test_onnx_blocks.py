@@ -26,6 +26,7 @@ STAGES: dict[str, dict[str, Any]] = {
 }
 TASKS: dict[str, dict[str, Any]] = {
     "classify": {"classes": 5, "pool_norm": "layer"},
+    "detect": {"classes": 5},
     "segment": {"classes": 5},
     "restore": {"channels": 3, "stride": "1/2", "kernel": 4},
 }
