@@ -28,7 +28,7 @@ LANGUAGES = ("en", "zh")
 PAGES = [path.name for path in sorted((TUTORIAL / "en").glob("*.md"))]
 WALKED = [pytest.param(name, marks=pytest.mark.slow) if "training" in name else name for name in PAGES]
 ROWS = [f"S{number}" for number in (*range(1, 20), 22)]
-SOURCED = re.compile(r"\[([\d.,]+)(?:\s?%)?\]\((\S+\.json)\s\"([^\"]+)\"\)")
+SOURCED = re.compile(r"\[([+−]?[\d.,]+)(?:\s?%)?\]\((\S+\.json)\s\"([^\"]+)\"\)")
 
 
 def read(language: str, name: str) -> str:
@@ -97,7 +97,9 @@ def test_every_number_in_the_prose_comes_out_of_a_block_or_has_its_source(name, 
         for part in key.split("."):
             value = value[part]
         digits = len(shown.partition(".")[2])
-        assert shown in (f"{value:,.{digits}f}", f"{100 * value:.{digits}f}")
+        said = shown.replace("−", "-").removeprefix("+")
+        assert said in (f"{value:,.{digits}f}", f"{100 * value:.{digits}f}")
+        assert (shown[0] in "+−") == ("above" in key), shown  # a difference has a sign, a share has none
     assert numbers(prose(SOURCED.sub(" ", text))) - known_numbers(text) == set()
 
 
