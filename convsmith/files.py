@@ -169,13 +169,18 @@ def _matches(path: Path, size: int, sha256: str) -> bool:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write UTF-8 text atomically."""
-    return write_atomically(path, lambda target: target.write_text(text, encoding="utf-8"))
+    """Write UTF-8 text atomically; what UTF-8 cannot say, as names of files may hold it, is escaped."""
+    return write_atomically(path, lambda target: target.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
 def write_json(path: Path, value: object) -> Path:
     """Write a JSON document atomically, readable and with a final newline."""
     return write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def json_line(value: object) -> str:
+    """A JSON document in a line that UTF-8 can say: names of files may hold what it cannot, and that is escaped."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode(errors="backslashreplace").decode()
 
 
 def sync_folder(folder: Path) -> None:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from typing import TypeVar, overload
 
 from convsmith.errors import QuantityError
+
+Number = TypeVar("Number", int, float)
 
 _COUNT_UNITS: dict[str, int] = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9, "t": 10**12}
 _TIME_UNITS: dict[str, float] = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
@@ -80,6 +83,15 @@ def parse_seconds(text: str | float, what: str = "time", default_unit: str = "s"
     return float(number) * unit
 
 
+def parse_minutes(text: str | float, what: str = "time") -> float:
+    """Read a duration as minutes, which are also the unit of a bare number.
+
+    Raises:
+        QuantityError: As ``parse_seconds``.
+    """
+    return parse_seconds(text, what, default_unit="min") / 60
+
+
 def parse_bytes(text: str | float, what: str = "size") -> int:
     """Read a size such as ``"500kB"`` or ``"6MiB"``; a bare number is in bytes.
 
@@ -90,13 +102,27 @@ def parse_bytes(text: str | float, what: str = "size") -> int:
     return round(float(number) * unit)
 
 
-def parse_shape(text: str | Sequence[int], what: str = "shape", rank: int | None = None) -> tuple[int, ...]:
+@overload
+def in_units(value: Number | str, read: Callable[[str], Number]) -> Number: ...
+@overload
+def in_units(value: Number | str | None, read: Callable[[str], Number]) -> Number | None: ...
+def in_units(value: Number | str | None, read: Callable[[str], Number]) -> Number | None:
+    """A number as it is, and text such as ``"10M"`` as ``read`` reads it.
+
+    Raises:
+        QuantityError: If ``read`` cannot.
+    """
+    return read(value) if isinstance(value, str) else value
+
+
+def parse_shape(text: str | int | Sequence[int], what: str = "shape", rank: int | None = None) -> tuple[int, ...]:
     """Read a shape such as ``"3x224x224"`` (also with ``,`` or ``×``).
 
     Raises:
         QuantityError: If a part is not a positive integer or the number of parts is not ``rank``.
     """
-    parts = re.split(r"[x×,]", text.strip().lower()) if isinstance(text, str) else [str(part) for part in text]
+    single = isinstance(text, str | int)
+    parts = re.split(r"[x×,]", str(text).strip().lower()) if single else [str(part) for part in text]
     sizes = tuple(int(part) for part in (p.strip() for p in parts) if part.isdecimal())
     if not sizes or len(sizes) != len(parts) or not all(sizes) or (rank is not None and len(sizes) != rank):
         count = "some" if rank is None else str(rank)

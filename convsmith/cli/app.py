@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import typer
 
 from convsmith.errors import ConvsmithError, QuantityError
-from convsmith.quantities import parse_bytes, parse_count, parse_seconds, parse_shape
+from convsmith.quantities import parse_bytes, parse_count, parse_minutes, parse_seconds, parse_shape
 
 _T = TypeVar("_T")
 _CLICK_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
@@ -37,9 +37,7 @@ Count = partial(typer.Option, parser=reader(parse_count), metavar="COUNT")
 Bytes = partial(typer.Option, parser=reader(parse_bytes), metavar="BYTES")
 Shape = partial(typer.Option, parser=reader(partial(parse_shape, rank=3)), metavar="CxHxW")
 Seconds = partial(typer.Option, parser=reader(parse_seconds), metavar="TIME")
-Minutes = partial(
-    typer.Option, parser=reader(lambda text: parse_seconds(text, default_unit="min") / 60), metavar="MINUTES"
-)
+Minutes = partial(typer.Option, parser=reader(parse_minutes), metavar="MINUTES")
 Images = partial(
     typer.Argument,
     help="A folder of class folders, a CSV manifest, tar archives with labels in them, or a named set: digits.",

@@ -19,7 +19,7 @@ _HEADER = ("runtime", "typical", "median", "10 %", "90 %", "images/s", "multiply
 
 
 def _command(
-    model: Annotated[str, typer.Argument(help=f"A run folder; or {READABLE}.")],
+    model: Annotated[str, typer.Argument(help=f"{READABLE}.")],
     input: Annotated[tuple | None, Shape(help="Size of the image, in place of the model's own.")] = None,
     batch: Annotated[int, typer.Option(help="Images in a run.")] = 1,
     threads: Annotated[int, typer.Option(help="Threads that each runtime may use.")] = 1,

@@ -23,10 +23,14 @@ MAX_PIXELS: Final = 100_000_000
 MAX_SCANS: Final = 200
 """Of a JPEG. Encoders write about ten; a few bytes can ask for one more pass over all pixels."""
 
-_GREY_MODES: Final = frozenset({"1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N"})
+GREY_MODES: Final = frozenset({"1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N"})
+"""What Pillow calls pixels without colour."""
+ORIENTATION: Final = 0x0112
+"""EXIF's number for how a picture is turned."""
+TURNED: Final = (5, 6, 7, 8)
+"""What stands there for one that is stored lying on its side."""
+
 _UNSCALED_MODES: Final = frozenset({"I", "F"})
-_ORIENTATION: Final = 0x0112
-_TURNED: Final = (5, 6, 7, 8)
 _TOO_LARGE: Final = f"more than {MAX_PIXELS // 10**6} megapixels"
 _EMPTY: Final = "empty file"
 _JPEG: Final = b"\xff\xd8\xff"
@@ -141,8 +145,8 @@ def _plain_jpeg(data: bytes, header: Header, enough: Enough | None) -> Decoded |
 
 def _tagged_jpeg(data: bytes, header: Header, enough: Enough | None) -> Decoded | None:
     with _open(data) as image:
-        orientation = image.getexif().get(_ORIENTATION, 1)
-    found = decode_jpeg(data, header, enough, turned=orientation in _TURNED)
+        orientation = image.getexif().get(ORIENTATION, 1)
+    found = decode_jpeg(data, header, enough, turned=orientation in TURNED)
     if found is None:
         return None
     pixels, part = found
@@ -156,7 +160,7 @@ def _decode_with_pillow(data: bytes) -> Decoded:
         header = _header(image)
         image.load()  # which notices a cut file
         # Read after loading: Pillow has then turned a TIFF already, and has seen a PNG's late EXIF chunk.
-        return Decoded(_upright(_to_pixels(image), image.getexif().get(_ORIENTATION, 1)), None, header)
+        return Decoded(_upright(_to_pixels(image), image.getexif().get(ORIENTATION, 1)), None, header)
 
 
 def convert_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
@@ -185,7 +189,7 @@ def _check_scans(data: bytes) -> None:
 
 
 def _header(image: Image.Image) -> Header:
-    return Header(image.height, image.width, 1 if image.mode in _GREY_MODES else 3)
+    return Header(image.height, image.width, 1 if image.mode in GREY_MODES else 3)
 
 
 def _unreadable(error: Exception) -> Unreadable:
@@ -212,7 +216,7 @@ def _to_pixels(image: Image.Image) -> NDArray[np.uint8]:
         raise Unreadable("32-bit pixels have no known range")
     if image.mode.startswith("I;16"):
         return np.rint(np.asarray(image).astype(np.float32) / 257).astype(np.uint8)[..., None]
-    grey = image.mode in _GREY_MODES
+    grey = image.mode in GREY_MODES
     if image.has_transparency_data:
         colour = image.convert("RGBA")
         white = Image.new("RGBA", colour.size, "white")
@@ -223,7 +227,7 @@ def _to_pixels(image: Image.Image) -> NDArray[np.uint8]:
 
 def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """Undo EXIF orientations 2 to 8 (CIPA DC-008, section 4.6.4): mirror, turn, or both."""
-    if orientation in _TURNED:
+    if orientation in TURNED:
         pixels = pixels.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
@@ -235,7 +239,7 @@ def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 def _part_upright(part: Part, shape: tuple[int, ...], orientation: int) -> Part:
     """Where the part of a stored picture is once its pixels are upright."""
     (height, width), (bottom, right) = shape[:2], part[2:]
-    if orientation in _TURNED:
+    if orientation in TURNED:
         height, width, bottom, right = width, height, right, bottom
     # The incomplete row or column comes last in the file and may have been turned to the front.
     top = height - bottom if orientation in (3, 4, 7, 8) else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +22,14 @@ class Split:
     train: NDArray[np.int64]
     select: NDArray[np.int64]
     test: NDArray[np.int64]
+
+    @property
+    def digest(self) -> str:
+        """Which images are for what, as 24 hex digits: the same images may come to be divided otherwise."""
+        found = hashlib.sha256()
+        for part in (self.train, self.select, self.test):
+            found.update(len(part).to_bytes(8, "little") + part.astype("<i8").tobytes())
+        return found.hexdigest()[:24]
 
 
 def split_images(images: Images, *, seed: int, select: float = 0.15, test: float = 0.2) -> Split:

@@ -51,6 +51,13 @@ _DECIDING: Final = frozenset(
 """Functions whose result depends on numbers, which are not there."""
 
 
+_SAME_CALL: Final[Mapping[str, Callable[[int], tuple[Any, ...]]]] = {
+    "data": lambda _: (Tensor.detach,),
+    **dict.fromkeys(("T", "H"), lambda rank: (Tensor.permute, tuple(reversed(range(rank))))),
+    **dict.fromkeys(("mT", "mH"), lambda _: (Tensor.transpose, -2, -1)),
+}
+"""Attributes that are tensors, each with the call that gives the same one of real numbers, by their rank."""
+
 _FRESH: Final = frozenset(
     {
         "new_zeros", "new_ones", "new_empty", "new_full", "new_tensor",
@@ -77,8 +84,8 @@ class _Reader(TorchFunctionMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Answer one call."""
-        if type(func) is MethodWrapperType:  # an attribute such as ``shape``
-            return func(*args)
+        if type(func) is MethodWrapperType:
+            return self._attribute(func, types, args)
         handler = _HANDLERS.get(func)
         if handler is not None:
             try:
@@ -88,6 +95,16 @@ class _Reader(TorchFunctionMode):
             if result is not NotImplemented:
                 return self._performed(func, args, kwargs or {}, result) if self.run else result
         return self._other(func, args, kwargs or {})
+
+    def _attribute(self, func: Any, types: Any, args: Sequence[Any]) -> Any:
+        """What ``shape`` says is known; ``mT`` is another tensor, and read as the call that gives it."""
+        same = _SAME_CALL.get(_attribute_of(func)) if func.__name__ == "__get__" else None
+        if same is not None and not args[0].is_complex():
+            call, *more = same(args[0].dim())
+            return self.__torch_function__(call, types, (args[0], *more))
+        result = func(*args)
+        made = isinstance(result, Tensor) and result is not args[0]
+        return self._other(func, args, {}) if made else result
 
     def _performed(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], stand_in: Any) -> Any:
         """The real result, standing for the values that the stand-in has."""
@@ -250,6 +267,12 @@ def _plain(output: Any) -> Any:
     return output
 
 
+def _attribute_of(func: Any) -> str:
+    return func.__self__.__name__
+
+
 def _name_of(func: Any) -> str:
+    if type(func) is MethodWrapperType:
+        return f"Tensor.{_attribute_of(func)}"
     name = getattr(func, "__qualname__", None) or getattr(func, "__name__", str(func))
     return str(name).replace("TensorBase.", "Tensor.").replace("_VariableFunctionsClass.", "torch.")

@@ -23,13 +23,14 @@ from convsmith.jobs.curves_report import write_curves
 from convsmith.jobs.curves_run import CurvesRun, Watcher
 from convsmith.jobs.lab import Lab
 from convsmith.jobs.past import results_for
+from convsmith.jobs.replay import begun
 from convsmith.jobs.report_parts import EVENTS, data_report
 from convsmith.jobs.reported import Reported
 from convsmith.jobs.run_folder import RunFolder
 from convsmith.jobs.scale import scale
 from convsmith.jobs.settings import read_settings
 from convsmith.jobs.step import Show, Tell, ignore, reading
-from convsmith.quantities import format_count
+from convsmith.quantities import format_count, in_units, parse_count, parse_minutes
 from convsmith.scaling import price
 from convsmith.scaling.axes import factors_between
 from convsmith.scaling.ladder import AXES, Line, budgets, raise_axis
@@ -38,7 +39,7 @@ from convsmith.search.plan import Load
 from convsmith.search.shared import SharedStudy
 from convsmith.search.study import Study
 from convsmith.training.distributed import check_alone
-from convsmith.training.events import EventLog, read_events
+from convsmith.training.events import EventLog
 from convsmith.training.recipe import Recipe
 
 GROWTH: Final = 8
@@ -61,8 +62,8 @@ def curves(
     depth: float = 1.0,
     width: float = 1.0,
     resolution: float = 1.0,
-    macs: int | None = None,
-    minutes: float = 30.0,
+    macs: int | str | None = None,
+    minutes: float | str = 30.0,
     seeds: int | None = None,
     epochs: float | None = None,
     recipe: Recipe | str | Path | None = None,
@@ -102,6 +103,7 @@ def curves(
         ConvsmithError: If the design, the images, the budget or the folder cannot be used, or the time is too short.
     """
     started = time.monotonic() if started is None else started
+    macs, minutes = in_units(macs, parse_count), in_units(minutes, parse_minutes)
     check_alone("scale --measure")
     _check(seeds, seed, epochs)
     recipe_for = read_settings(recipe)
@@ -166,13 +168,9 @@ def _check(seeds: int | None, seed: int, epochs: float | None) -> None:
 
 def _check_same(folder: RunFolder, base: Design, images: Images) -> None:
     """Refuse to go on with curves of another base or of other images: the report would mix them."""
-    events = read_events(folder.events) if folder.events.is_file() else []
-    before = next((event for event in reversed(events) if event["event"] == "curves"), None)
-    if not events:
-        return
+    before = begun(folder.events, "curves")
     if before is None:
-        rule, remedy = "the folder holds a run of another command", "choose another --out"
-        raise RunError(rule, where=str(folder.path), remedy=remedy)
+        return
     if (before["base"], before["data"]["digest"]) != (design_key(base), images.digest):
         rule, remedy = "curves go on from the same base with the same images", "give the same ones, or another --out"
         raise RunError(rule, where=str(folder.path), remedy=remedy)

@@ -19,7 +19,7 @@ from convsmith.report.curves_png import draw_curves
 from convsmith.report.efficientnet import FIGURE
 from convsmith.search.candidate import Candidate, Outcome, Training, Work
 from convsmith.search.saturation import Gain, Saturation, gain, saturation
-from convsmith.search.statistics import estimate, right
+from convsmith.search.statistics import estimate, practical_margin, right
 
 SCHEMA: Final = "convsmith/curves/1"
 
@@ -48,7 +48,7 @@ def curves_report(session: Session) -> dict[str, Any]:
     plan = planned["plan"] if planned else None
     done = _trainings(begin, told)
     reused = reuse_report(told)
-    margin = _margin(done)
+    margin = float(practical_margin(max(map(_accuracy, done.values()), default=0.0)))
     curves = {line["axis"]: _curve(line, begin, done, margin) for line in begin["lines"]}
     return {
         "schema": SCHEMA,
@@ -82,12 +82,6 @@ def _trainings(begin: Event, told: Sequence[Event]) -> dict[str, list[Training]]
             work = Work(candidate, event["images"], event["seed"], final=True)
             found.setdefault(event["candidate"], []).append(Training(work, outcome))
     return found
-
-
-def _margin(done: Mapping[str, Sequence[Training]]) -> float:
-    """The practical margin of ``statistics.judge``, from the best network."""
-    best = max((_accuracy(one) for one in done.values()), default=0.0)
-    return max(0.003, 0.02 * (1 - best))
 
 
 def _accuracy(trainings: Sequence[Training]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 from convsmith.data import Images, open_images, split_images
 from convsmith.errors import DataError
 from convsmith.jobs.preparation import Preparation
+from convsmith.jobs.report_parts import is_same_data
 from convsmith.jobs.run_folder import RunFolder, TrainedNetwork
 from convsmith.jobs.step import Show, ignore, reading
 from convsmith.training.device import available_device
 from convsmith.training.evaluate import logits
 from convsmith.training.metrics import Calibration, calibration, confusion, log_loss, recalls, wilson
 from convsmith.training.setup import Setup
+
+OWN_TEST: Final = "the run's own test images"
+"""What images are called that are judged because the run kept them for that."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,11 +173,15 @@ def _labels_for(classes: tuple[str, ...], images: Images) -> NDArray[np.int64]:
 
 def _chosen(folder: RunFolder, images: Images) -> tuple[str, NDArray[np.int64]]:
     """Which images are judged, in words and by index."""
-    report = folder.read_report()
+    report, told = folder.read_report(), ""
     if report is not None and report["data"]["digest"] == images.digest:
-        return "the run's own test images", split_images(images, seed=report["seed"]).test
+        split = split_images(images, seed=report["seed"])
+        if is_same_data(report["data"], images, split):
+            return OWN_TEST, split.test
+        told = ", of which the run may have learnt from any"
     declared = np.flatnonzero(np.array([split == "test" for split in images.declared]))
-    return ("the declared test images", declared) if len(declared) else ("all images", np.arange(len(images)))
+    words, chosen = ("the declared test images", declared) if len(declared) else ("all images", np.arange(len(images)))
+    return words + told, chosen
 
 
 def _notes(preparation: Preparation, images: Images) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from convsmith.data import open_images
 from convsmith.deploy.export import export_onnx
 from convsmith.deploy.parity import Parity
 from convsmith.errors import ModelError
+from convsmith.files import json_line
 from convsmith.jobs.preparation import Preparation
 from convsmith.jobs.run_folder import RunFolder, TrainedNetwork
 from convsmith.jobs.step import Show, ignore, reading
@@ -103,7 +104,7 @@ def write_onnx_file(network: TrainedNetwork, path: Path, sample: NDArray[np.uint
 def export_metadata(classes: Sequence[str], preparation: Preparation) -> dict[str, str]:
     """What an exported file says about itself."""
     return {
-        "convsmith.classes": json.dumps(classes, ensure_ascii=False),
+        "convsmith.classes": json_line(classes),
         "convsmith.preparation": json.dumps(preparation.to_dict()),
     }
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from convsmith.analysis import WEIGHT_BYTES
 from convsmith.data import Images, Normalisation
+from convsmith.data.memory import free_memory
 from convsmith.deploy.calibration import Calibration
 from convsmith.deploy.latency import Latency, measure_together
 from convsmith.deploy.roofline import estimate
@@ -25,6 +26,8 @@ from convsmith.scaling import price
 from convsmith.scaling.solve import narrowest
 from convsmith.search.space import describe
 
+TRAINING_COPIES: Final = 4
+"""What a training holds of each weight at least: itself, its gradient, its momentum, its average."""
 _KEPT: Final = 2**12
 _SECONDS: Final = 0.2
 """How long each network is timed, at least."""
@@ -60,9 +63,12 @@ class ExportForm:
         return self.content(lower(design.model_copy(update={"name": describe(design)})))
 
     def _size(self, design: Design) -> int:
-        """Bytes of the file, exactly."""
+        """Bytes of the file, exactly; those of the weights alone where memory does not suffice to train them."""
+        weights = WEIGHT_BYTES * price(design).stored
+        if TRAINING_COPIES * weights > free_memory():
+            return weights
         size = len(self.content_of(design))
-        self._overheads.setdefault(narrowest(design), size - WEIGHT_BYTES * price(design).stored)
+        self._overheads.setdefault(narrowest(design), size - weights)
         return size
 
     def about(self, design: Design) -> float:

@@ -18,6 +18,7 @@ from convsmith.data.checks.headers import Headers
 from convsmith.data.checks.shapes import ODD_ELONGATION, ODD_SCALE, odd_shapes, odd_sizes
 from convsmith.data.checks.suspects import LabelCheck
 from convsmith.data.checks.tone import Tone
+from convsmith.data.decode import GREY_MODES
 from convsmith.jobs.finding import Finding, Picture, Severity, count_of
 from convsmith.quantities import format_percent, format_shape
 
@@ -28,7 +29,6 @@ FEW: Final = 20
 UNEVEN: Final = 3.0
 VERY_UNEVEN: Final = 10.0
 
-_GREY: Final = frozenset({"1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N"})
 _NAMED: Final = 3
 
 
@@ -201,7 +201,7 @@ class Readable:
         fate = "squashed to a square" if images.fit == "squash" else "filled up to a square with grey"
         action = f"Crop the odd shapes, or remove them: they are {fate}."
         yield from self._each("shape", "note", odd_shapes(height, width), what, action)
-        grey = np.array([mode in _GREY for mode in self.headers.modes], np.bool_)
+        grey = np.array([mode in GREY_MODES for mode in self.headers.modes], np.bool_)
         if grey.any() and not grey.all():
             most, count = Counter(images.labels[grey].tolist()).most_common(1)[0]
             what = f"Grey among colour images, {count:,} of them in class {images.classes[most]}"

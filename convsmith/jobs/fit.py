@@ -26,6 +26,7 @@ from convsmith.jobs.reported import Reported
 from convsmith.jobs.run_folder import RunFolder, TrainedNetwork
 from convsmith.jobs.settings import read_settings
 from convsmith.jobs.step import Show, Tell, ignore, reading
+from convsmith.quantities import in_units, parse_bytes, parse_count, parse_minutes, parse_seconds
 from convsmith.search.candidate import START
 from convsmith.search.crew import Crew
 from convsmith.search.plan import Load, policy_for
@@ -46,13 +47,13 @@ class Fit(Reported):
 def fit(
     images: str | Path,
     *,
-    macs: int | None = None,
-    params: int | None = None,
-    latency: float | None = None,
-    memory: int | None = None,
-    file_size: int | None = None,
+    macs: int | str | None = None,
+    params: int | str | None = None,
+    latency: float | str | None = None,
+    memory: int | str | None = None,
+    file_size: int | str | None = None,
     threads: int = 1,
-    minutes: float = 30.0,
+    minutes: float | str = 30.0,
     space: str | Path | None = None,
     recipe: Recipe | str | Path | None = None,
     start_from: str | Path | None = None,
@@ -69,6 +70,8 @@ def fit(
     show: Show = ignore,
 ) -> Fit:
     """Find, train, judge and export the network that fits the budget.
+
+    Every limit may be text with a unit, as on the command line: ``macs="10M"``, ``latency="3ms"``, ``minutes="2h"``.
 
     Args:
         images: Labelled images: a folder of class folders, a CSV manifest, tar archives, or a named set.
@@ -98,12 +101,20 @@ def fit(
     Raises:
         ConvsmithError: If the images, the budget or the folder cannot be used.
     """
+    minutes = in_units(minutes, parse_minutes)
     started, seconds = time.monotonic() if started is None else started, 60 * minutes
     check_alone("fit")
     if start_design is not None and start_from is None:
         raise ModelError("a start-design needs the weights to start from", remedy="add --start-from FILE")
     check_executor(executor, study)
-    allowance = Allowance(macs, params, latency, memory, file_size, check_threads(threads, "fit"))
+    allowance = Allowance(
+        in_units(macs, parse_count),
+        in_units(params, parse_count),
+        in_units(latency, parse_seconds),
+        in_units(memory, parse_bytes),
+        in_units(file_size, parse_bytes),
+        check_threads(threads, "fit"),
+    )
     recipe_for = read_settings(recipe)
     declared = default_space() if space is None else read_space(space)
     RunFolder.check(out, resume=resume, source=images)

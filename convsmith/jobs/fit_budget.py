@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import statistics
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from convsmith.analysis import WEIGHT_BYTES
+from convsmith.data.memory import free_memory
 from convsmith.deploy.calibrate import calibrate
 from convsmith.deploy.calibration import Calibration, CalibrationError, read_calibration, write_calibration
 from convsmith.deploy.latency import runtime
 from convsmith.design import Design
 from convsmith.errors import BudgetError, TrainingError
-from convsmith.jobs.export_form import ExportForm, Stand
+from convsmith.jobs.export_form import TRAINING_COPIES, ExportForm, Stand
 from convsmith.jobs.step import Show, Step, Tell
 from convsmith.quantities import format_bytes, format_count, format_percent, format_seconds
-from convsmith.scaling import Limits, Measure
+from convsmith.scaling import Limits, Measure, price
 from convsmith.scaling.limits import MEMORY, memory_limit
 from convsmith.search.space import Space, smallest, typical
 from convsmith.search.track import TooShort
@@ -146,6 +148,26 @@ def known_speed(threads: int, *, seconds: float, tell: Tell, show: Show) -> Cali
     if allowed == _CALIBRATION:
         write_calibration(calibration)
     return calibration
+
+
+def check_memory(designs: Iterable[Design]) -> None:
+    """Refuse networks so large that training one would exhaust this machine, before anything is built.
+
+    Args:
+        designs: What fills the budget.
+
+    Raises:
+        BudgetError: Saying what the weights of the largest take.
+    """
+    weights = WEIGHT_BYTES * max((price(design).params for design in designs), default=0)
+    needed, free = TRAINING_COPIES * weights, free_memory()
+    if needed > free:
+        raise BudgetError(
+            f"the largest networks of this budget take at least {format_bytes(needed)} to train, "
+            f"and {format_bytes(free)} are free",
+            where="memory",
+            remedy="give a smaller budget, or limit their weights too, such as by --params 50M",
+        )
 
 
 def check_latency(stand: Stand, space: Space, latency: float) -> None:

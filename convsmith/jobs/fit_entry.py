@@ -12,7 +12,7 @@ from typing import Final
 from convsmith.data import Images, Normalisation, Split
 from convsmith.deploy.latency import Latency, measure_together
 from convsmith.jobs.export_form import ExportForm, Stand
-from convsmith.jobs.fit_budget import Allowance, check_latency, corrected, known_speed
+from convsmith.jobs.fit_budget import Allowance, check_latency, check_memory, corrected, known_speed
 from convsmith.jobs.fit_start import Start, with_start
 from convsmith.jobs.run_folder import RunFolder
 from convsmith.jobs.settle import Settler
@@ -20,7 +20,7 @@ from convsmith.jobs.step import Show, Tell
 from convsmith.scaling import Limits
 from convsmith.search.candidate import Candidate
 from convsmith.search.ready import with_ready_made
-from convsmith.search.space import Field, Space, make_field
+from convsmith.search.space import Field, Space, make_field, typical
 from convsmith.search.space_file import Declaration
 from convsmith.search.study import Study
 
@@ -86,11 +86,12 @@ class Entry:
         """The networks for this budget and space.
 
         Raises:
-            BudgetError: If no network meets the budget.
+            BudgetError: If no network meets the budget, or those that do exceed the memory of this machine.
             SpaceError: If the space holds no network.
         """
         few = self._seconds < _SHORT or self._allowance.latency is not None
         field = make_field(self._space, FEW_DRAWS if few else DRAWS, seed=self._seed)
+        check_memory(candidate.design for candidate in field.candidates)
         field = field if self._seconds < _SHORT else with_ready_made(field, self._space)
         return field if self._start is None else with_start(field, self._start, self._space.limits)
 
@@ -143,6 +144,7 @@ class Entry:
         calibration = known_speed(threads, seconds=self._seconds, tell=self._tell, show=self._show)
         predict = self._stand.predictor(calibration)
         rough = self._space_of(allowance.limits(lambda: self._form, predict))
+        check_memory(typical(rough).values())
         better = corrected(self._stand, predict, rough)
         return self._space_of(allowance.limits(lambda: self._form, better))
 

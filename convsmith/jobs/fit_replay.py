@@ -30,7 +30,7 @@ def searched_report(session: Session) -> dict[str, Any]:
     reused = reuse_report(session.named("training"))
     report = {
         **{key: begin[key] for key in ("data", "rejected", "budget", "machine", "versions", "seed", "recipe")},
-        **fit_report(searched, judgement, field),
+        **fit_report(searched, judgement, field, seed=begin["seed"]),
         "reused": reused,
         "seconds": {
             "search": judged["searched"] if judged else session.events[-1]["time"] - begin["time"],

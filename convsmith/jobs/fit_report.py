@@ -32,8 +32,11 @@ class Searched:
     dropped: Mapping[str, str]
 
 
-def fit_report(race: Searched, judgement: Judgement | None, field: Field) -> dict[str, Any]:
-    """The part of the report that says what was tried and what was chosen; nothing yet before the finals."""
+def fit_report(race: Searched, judgement: Judgement | None, field: Field, *, seed: int) -> dict[str, Any]:
+    """The part of the report that says what was tried and what was chosen; nothing yet before the finals.
+
+    ``seed`` is that of the judgement, so that the table compares as its sentence does.
+    """
     return {
         "schema": SCHEMA,
         "kind": "fit",
@@ -44,8 +47,8 @@ def fit_report(race: Searched, judgement: Judgement | None, field: Field) -> dic
             {**_network(one.candidate), "origin": one.candidate.origin, "accuracy": one.accuracy.mean}
             for one in (judgement.ties if judgement else ())
         ],
-        "rules": _named(race, judgement, field, field.rules, "rule:"),
-        "ready": _named(race, judgement, field, field.ready, READY, START),
+        "rules": _named(race, judgement, field, field.rules, seed, "rule:"),
+        "ready": _named(race, judgement, field, field.ready, seed, READY, START),
         "candidates": _candidates(race, judgement, field),
         "plan": race.plan,
         "notes": [*race.plan["notes"], *_replacements(race, field)],
@@ -100,7 +103,7 @@ def _replacements(race: Searched, field: Field) -> list[str]:
 
 
 def _named(
-    race: Searched, judgement: Judgement | None, field: Field, keys: Mapping[str, str], *kinds: str
+    race: Searched, judgement: Judgement | None, field: Field, keys: Mapping[str, str], seed: int, *kinds: str
 ) -> dict[str, Any]:
     """A row for each network that has a name: those of rules, or the ready-made ones."""
     entered = _entered(race)
@@ -118,18 +121,18 @@ def _named(
             estimate = finals[candidate.key].accuracy
             row |= {"accuracy": estimate.mean, "judged_on": "test", "ci95": [estimate.low, estimate.high]}
             if judgement and candidate.key != judgement.chosen.candidate.key:
-                other = compare(chosen, _finals_of(race, candidate.key), by_seed=by_seed)
+                other = compare(chosen, _finals_of(race, candidate.key), seed=seed, by_seed=by_seed)
                 row["probability_chosen_is_better"] = other.probability
         elif last is not None:
             row |= {"accuracy": last.outcome.accuracy, "failure": last.outcome.failure}
             if judgement:
-                row["probability_chosen_is_better"] = _better_in_the_rungs(race, judgement.chosen.candidate, key)
+                row["probability_chosen_is_better"] = _better_in_the_rungs(race, judgement.chosen.candidate, key, seed)
         rows[name] = row
     refused = {name.partition(":")[2]: why for name, why in field.refused.items() if name.startswith(kinds)}
     return rows | {name: {"design": None, "accuracy": None, "failure": why} for name, why in refused.items()}
 
 
-def _better_in_the_rungs(race: Searched, chosen: Candidate, key: str) -> float | None:
+def _better_in_the_rungs(race: Searched, chosen: Candidate, key: str, seed: int) -> float | None:
     """The probability that the chosen network is better than one that never came to the finals.
 
     It is that of the last rung that trained both, on the select images, with the spread from seed to seed of the
@@ -139,7 +142,7 @@ def _better_in_the_rungs(race: Searched, chosen: Candidate, key: str) -> float |
     for rung in reversed(race.rungs):
         pair = [t for name in (chosen.replaces or chosen.key, key) for t in rung if t.candidate.key == name]
         if len(pair) == 2 and all(t.outcome.correct is not None and not t.outcome.failed for t in pair):
-            return compare(pair[:1], pair[1:], by_seed=by_seed).probability
+            return compare(pair[:1], pair[1:], seed=seed, by_seed=by_seed).probability
     return None
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from convsmith.errors import RunError
+from convsmith.jobs.replay import begun
 from convsmith.jobs.run_folder import RunFolder
 from convsmith.search.space_file import Declaration
-from convsmith.training.events import read_events
 
 
 def identity(about: Mapping[str, Any], recipe: str, space: Declaration, start: str) -> dict[str, Any]:
@@ -25,6 +25,7 @@ def identity(about: Mapping[str, Any], recipe: str, space: Declaration, start: s
     return {
         "images": about["data"]["digest"],
         "seed": about["seed"],
+        "split": about["data"]["split"],
         "recipe": recipe,
         "budget": budget,
         "space": hashlib.sha256(space.model_dump_json().encode()).hexdigest()[:24],
@@ -42,15 +43,11 @@ def check_same(folder: RunFolder, asked: Mapping[str, Any]) -> None:
     Raises:
         RunError: Naming the first thing that is another, or that the folder is of another command.
     """
-    events = read_events(folder.events) if folder.events.is_file() else []
-    begun = [event for event in events if event["event"] in ("fit", "curves", "run")]
-    if not begun:
+    begin = begun(folder.events, "fit")
+    if begin is None:
         return
-    if begun[-1]["event"] != "fit":
-        rule, remedy = "the folder holds a run of another command", "choose another --out"
-        raise RunError(rule, where=str(folder.path), remedy=remedy)
     remedy = "give the same, or choose another --out"
-    before = begun[-1].get("identity", {})
+    before = begin.get("identity", {})
     check_identity(before, asked, rule="a resumed search must keep its {}", where=str(folder.path), remedy=remedy)
 
 

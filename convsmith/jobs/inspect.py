@@ -34,11 +34,12 @@ from convsmith.interop.conventions import matching, totals
 from convsmith.interop.reading import Reading
 from convsmith.ir import Graph
 from convsmith.jobs.models import open_model
+from convsmith.quantities import in_units, parse_bytes, parse_count
 from convsmith.report.notebook import network_html
 
 SCHEMA: Final = "convsmith/inspect/1"
 GEOMETRY: Final = ("kernel_size", "stride", "padding", "dilation", "groups")
-"""The attributes of an operator that say how it slides over its input."""
+"""The attributes of an operator that say how it slides over its input; null in a row where it has none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +194,7 @@ class Inspection:
             "activations": layer.activations,
             "bytes_moved": self.memory.bytes_of[layer.name],
             "section": self.section_names[layer.name],
-            **{key: getattr(op, key) for key in GEOMETRY if hasattr(op, key)},
+            **{key: getattr(op, key, None) for key in GEOMETRY},
             "receptive_field": None if field is None else field.to_dict(),
             "waste": None if wasted is None else wasted.to_dict(),
         }
@@ -201,9 +202,9 @@ class Inspection:
     def check(
         self,
         *,
-        max_macs: int | None = None,
-        max_params: int | None = None,
-        max_memory: int | None = None,
+        max_macs: int | str | None = None,
+        max_params: int | str | None = None,
+        max_memory: int | str | None = None,
         max_unproductive: int | None = None,
     ) -> None:
         """Hold the totals against gates.
@@ -218,9 +219,13 @@ class Inspection:
             GateError: Naming the total that is over and by how much.
         """
         gates = (
-            ("macs", max_macs, lambda: self.cost.macs),
-            ("params", max_params, lambda: self.cost.params),
-            ("memory", max_memory, lambda: self.memory.weight_bytes + self.memory.peak_activation_bytes),
+            ("macs", in_units(max_macs, parse_count), lambda: self.cost.macs),
+            ("params", in_units(max_params, parse_count), lambda: self.cost.params),
+            (
+                "memory",
+                in_units(max_memory, parse_bytes),
+                lambda: self.memory.weight_bytes + self.memory.peak_activation_bytes,
+            ),
             ("unproductive layers", max_unproductive, lambda: len(self.waste.unproductive)),
         )
         for name, limit, ask in gates:
@@ -229,14 +234,15 @@ class Inspection:
 
 
 def inspect(
-    model: Any, input: tuple[int, int, int] | None = None, *, allow_unknown: bool = False, run: bool = False
+    model: Any, input: str | Sequence[int] | None = None, *, allow_unknown: bool = False, run: bool = False
 ) -> Inspection:
     """The exact facts of ``model`` for one image, layer by layer.
 
     Args:
         model: A reference (``file.toml``, ``zoo:NAME``, a run folder, ``file.onnx``, ``timm:NAME``,
             ``torchvision:NAME``, ``package.module:factory``), a design, a graph or a ``torch.nn.Module``.
-        input: (channels, height, width) in place of the model's own; 3x224x224 for a module that has none.
+        input: (channels, height, width), or ``"3x64x64"``, in place of the model's own; 3x224x224 for a module that
+            has none.
         allow_unknown: Go on where an operation is not known; it counts as nothing and a warning says so.
         run: Compute for real, on an image of zeros, where a torch module decides by numbers.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Final, Literal, cast
 
@@ -12,7 +13,7 @@ from convsmith.ir import TensorType, same_padding
 from convsmith.ops.pairs import Pair, Sides
 from convsmith.quantities import parse_shape
 
-Number = int | Fraction | str
+Number = int | float | Fraction | str
 Numbers = Number | Sequence[Number]
 """One number for both axes, or one for the height and one for the width; text such as ``"3"``, ``"3x2"``, ``"1/2"``."""
 Padding = int | str | Sequence[int] | Sequence[Sequence[int]]
@@ -22,7 +23,7 @@ MOST: Final = 100_000
 """Largest side of a map and largest setting that a single layer is explained for."""
 
 _BETWEEN: Final = re.compile(r"[x×,]")
-_NUMBER: Final = re.compile(r"-?[0-9]+(/[0-9]+)?")
+_NUMBER: Final = re.compile(r"-?[0-9]+(/[0-9]+|[.][0-9]+)?")
 _REMEDIES: Final[Mapping[str, str]] = {
     "kernel_size": "take a smaller kernel, a larger input or more padding",
     "padding": "take a smaller padding, or a larger kernel",
@@ -91,7 +92,7 @@ def read_padding(value: Padding, where: str) -> Sides | Literal["same", "valid"]
     """
     if isinstance(value, str) and value.strip().lower() in ("same", "valid"):
         return "same" if value.strip().lower() == "same" else "valid"
-    if isinstance(value, str | int) or all(isinstance(one, int) for one in value):
+    if isinstance(value, str) or not isinstance(value, Iterable) or all(isinstance(one, int) for one in value):
         parts = _parts(cast("Numbers", value), "padding", where)
     else:
         parts = [part for axis in _nested(value, where) for part in _parts(axis, "padding", where)]
@@ -137,8 +138,8 @@ def _padding_error(value: object, where: str) -> QuantityError:
 
 
 def _parts(value: Numbers, name: str, where: str) -> list[Fraction]:
-    texts = _BETWEEN.split(value) if isinstance(value, str) else [value] if isinstance(value, int | Fraction) else value
-    numbers = [str(Fraction(text)) if isinstance(text, float) else str(text).strip() for text in texts]
+    texts = _BETWEEN.split(_written(value)) if isinstance(value, str) or not isinstance(value, Iterable) else value
+    numbers = [_written(text) for text in texts]
     if not all(_NUMBER.fullmatch(number) and not number.endswith("/0") for number in numbers):
         rule = f"{name} must be one number, or one for the height and one for the width"
         remedy = "write it like 3 or 3x2" + (", or 1/2" if name == "stride" else "")
@@ -148,6 +149,13 @@ def _parts(value: Numbers, name: str, where: str) -> list[Fraction]:
         remedy = "take a smaller one: the arithmetic is the same"
         raise QuantityError(f"{name} must be at most {MOST:,}", received=value, where=where, remedy=remedy)
     return found
+
+
+def _written(number: object) -> str:
+    """A number as text; 1 / 3 as a float is 1/3, of which it is the nearest."""
+    if isinstance(number, float) and math.isfinite(number):
+        return str(Fraction(number).limit_denominator(MOST))
+    return str(number).strip()
 
 
 def _two(parts: list[Fraction], value: object, name: str, where: str) -> tuple[Fraction, Fraction]:

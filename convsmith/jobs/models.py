@@ -6,6 +6,7 @@ What a door needs is imported when it is used: a design is read in a process tha
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,12 +14,13 @@ from convsmith.design import Design, lower
 from convsmith.interop.reading import Reading
 from convsmith.ir import Graph
 from convsmith.jobs.references import is_onnx, is_python, read_reference
+from convsmith.quantities import parse_shape
 
 _ONNX: Final = "convsmith.interop.onnx_reader"
 _TORCH: Final = "convsmith.jobs.torch_models"
 
 
-def open_model(model: Any, *, input: tuple[int, int, int] | None = None, run: bool = False) -> Reading:
+def open_model(model: Any, *, input: str | Sequence[int] | None = None, run: bool = False) -> Reading:
     """Read a network.
 
     Args:
@@ -29,7 +31,11 @@ def open_model(model: Any, *, input: tuple[int, int, int] | None = None, run: bo
     Raises:
         ModelError: If the reference names nothing, or what it names cannot be read.
         DesignError: If a design does not fit the input.
+        QuantityError: If the input is not three sizes.
     """
+    if input is not None:
+        channels, height, width = parse_shape(input, "input", rank=3)
+        input = (channels, height, width)
     if isinstance(model, Graph):
         return Reading(model)
     if isinstance(model, str | Path):

@@ -66,12 +66,14 @@ class Predictions:
             raise DataError(f"not a readable picture: {reason}", where=shown(path), remedy=remedy)
 
 
-def predict(run: str | Path, files: Sequence[str | Path], *, top: int = 3, show: Show = ignore) -> Predictions:
+def predict(
+    run: str | Path, files: str | Path | Sequence[str | Path], *, top: int = 3, show: Show = ignore
+) -> Predictions:
     """Say what is on pictures.
 
     Args:
         run: A finished run folder.
-        files: Picture files: JPEG, PNG, WEBP, BMP, GIF or TIFF.
+        files: One picture file or several: JPEG, PNG, WEBP, BMP, GIF or TIFF.
         top: How many labels for each.
         show: Told of the progress.
 
@@ -81,6 +83,7 @@ def predict(run: str | Path, files: Sequence[str | Path], *, top: int = 3, show:
     """
     if top < 1:
         raise DataError("the number of labels must be at least 1", received=top)
+    files = [files] if isinstance(files, str | Path) else files
     network = RunFolder(Path(run)).read_network()
     predictions: list[Prediction] = []
     unreadable: list[tuple[str, str]] = []

@@ -18,7 +18,7 @@ from convsmith.jobs.references import read_reference
 from convsmith.jobs.step import Show, Step, ignore
 from convsmith.jobs.training_setups import TrainingSetups, race_training_setups
 from convsmith.processor import available_threads, instruction_sets
-from convsmith.quantities import format_seconds
+from convsmith.quantities import format_seconds, in_units, parse_seconds
 from convsmith.training.recipe import Recipe
 
 SCHEMA: Final = "convsmith/probe/1"
@@ -86,9 +86,9 @@ def probe(
     design: str | Path | Design | None = None,
     *,
     threads: int = 1,
-    seconds: float = 60.0,
+    seconds: float | str = 60.0,
     batch: int = Recipe().batch,
-    race_seconds: float = RACE_SECONDS,
+    race_seconds: float | str = RACE_SECONDS,
     show: Show = ignore,
 ) -> Probe:
     """Measure this machine and keep the result in the cache, in place of an older one.
@@ -110,6 +110,7 @@ def probe(
         ModelError: If there is no such network.
         RunError: If the cache cannot be written.
     """
+    seconds, race_seconds = in_units(seconds, parse_seconds), in_units(race_seconds, parse_seconds)
     network = read_reference(design) if isinstance(design, str | Path) else design
     if batch < 2:
         raise BudgetError("a batch must have at least 2 images, because of batch norm", received=batch, where="probe")

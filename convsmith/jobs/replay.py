@@ -60,6 +60,24 @@ def read_session(path: Path) -> Session:
     return Session(begin["event"], begin, events[starts[-1] :], events)
 
 
+def begun(path: Path, kind: str) -> Event | None:
+    """How the run of a log began that is to be gone on with; None where nothing was begun.
+
+    Args:
+        path: The log.
+        kind: Its first event, of ``KINDS``.
+
+    Raises:
+        RunError: If the folder is of another command: what it holds would be mixed with another run's.
+    """
+    events = read_events(path) if path.is_file() else []
+    begin = next((event for event in reversed(events) if event.get("event") in KINDS), None)
+    if begin is not None and begin["event"] != kind:
+        rule, remedy = "the folder holds a run of another command", "choose another --out"
+        raise RunError(rule, where=str(path.parent), remedy=remedy)
+    return begin
+
+
 def _check_version(schema: object, path: Path) -> None:
     name, _, number = EVENTS.rpartition("/")
     if schema == EVENTS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,9 +34,15 @@ def data_report(images: Images, split: Split, source: str) -> dict[str, Any]:
             "native": images.native,
             "leaks": images.leaks,
             "digest": images.digest,
+            "split": split.digest,
         },
         "rejected": [{"path": one.path, "reason": one.reason} for one in images.rejected],
     }
+
+
+def is_same_data(told: Mapping[str, Any], images: Images, split: Split) -> bool:
+    """Whether images are those that ``data_report`` told of, divided in the same way, as far as an older one says."""
+    return told["digest"] == images.digest and told.get("split", split.digest) == split.digest
 
 
 def quality_report(scores: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:

@@ -37,12 +37,17 @@ def _file_name(name: str) -> str:
 
 
 def _given(key: str, value: float | str | None) -> list[str]:
-    return [] if value is None else [f"--{key}", f"{value:g}" if isinstance(value, float) else str(value)]
+    return [] if value is None else [f"--{key}", _written(value) if isinstance(value, float) else str(value)]
+
+
+def _written(value: float) -> str:
+    """All digits that a person gave: a run that goes on is held against them."""
+    return f"{value:.12g}"
 
 
 def _measured(budget: Mapping[str, Any]) -> Iterator[str]:
     if budget.get("latency_ms") is not None:
-        yield from ("--latency", f"{budget['latency_ms']:g}ms")
+        yield from ("--latency", f"{_written(budget['latency_ms'])}ms")
     for key, option in (("memory_bytes", "--memory"), ("file_bytes", "--file-size")):
         if budget.get(key) is not None:
             yield from (option, str(budget[key]))

@@ -14,7 +14,7 @@ from torch import nn
 
 from convsmith.design import Design, lower, read_design, write_design
 from convsmith.errors import RunError
-from convsmith.files import make_folder, write_text, writing
+from convsmith.files import json_line, make_folder, write_text, writing
 from convsmith.interop.torch_module import build
 from convsmith.interop.weights import load_weights, read_metadata, read_weights, weights_of, write_weights
 from convsmith.ir import Graph
@@ -151,8 +151,7 @@ class RunFolder:
         """
         write_text(self.design, write_design(network.design))
         about = {"classes": list(network.classes), "preparation": network.preparation.to_dict()}
-        text = json.dumps(about, ensure_ascii=False)
-        write_weights(self.weights, weights_of(network.module), {"convsmith": text})
+        write_weights(self.weights, weights_of(network.module), {"convsmith": json_line(about)})
 
     def read_network(self) -> TrainedNetwork:
         """The trained network, ready to use.

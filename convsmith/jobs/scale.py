@@ -9,6 +9,7 @@ from typing import Any, Final
 from convsmith.design import Design, parse_design, write_design
 from convsmith.errors import BudgetError, DesignError, OpError
 from convsmith.jobs.references import read_reference
+from convsmith.quantities import in_units, parse_count
 from convsmith.scaling import Factors, Limits, price
 from convsmith.scaling import scale as scale_by
 from convsmith.scaling.axes import factors_between
@@ -50,8 +51,8 @@ def scale(
     depth: float = 1.0,
     width: float = 1.0,
     resolution: float = 1.0,
-    macs: int | None = None,
-    params: int | None = None,
+    macs: int | str | None = None,
+    params: int | str | None = None,
     rule: str | None = None,
 ) -> Scaling:
     """Scale by factors, or by a named rule up to a budget.
@@ -61,7 +62,7 @@ def scale(
         depth: Factor of the number of blocks.
         width: Factor of the channels.
         resolution: Factor of height and width of the input.
-        macs: Most multiply-adds; needs the factors left at one.
+        macs: Most multiply-adds, also as ``"300M"``; needs the factors left at one.
         params: Most parameters; the same.
         rule: How a budget is split, by default as EfficientNet does.
 
@@ -78,7 +79,14 @@ def scale(
     if factors != Factors():
         remedy = "give either factors or --macs/--params with --rule"
         raise BudgetError("a network is scaled by factors or up to a budget, not both", remedy=remedy)
-    return Scaling(before, rule_called(rule or DEFAULT_RULE).apply(before, Limits(macs, params)))
+    called = rule_called(rule or DEFAULT_RULE)
+    limits = Limits(in_units(macs, parse_count), in_units(params, parse_count))
+    try:
+        return Scaling(before, called.apply(before, limits))
+    except (DesignError, OpError) as error:
+        told = f"cannot be {limits}: the rule {called.name} asks for an image that its strides shrink to nothing"
+        remedy = "raise the budget, or keep the image with --rule width_only"
+        raise BudgetError(told, where=before.name, remedy=remedy) from error
 
 
 def _within(factors: Factors, where: str) -> Factors:

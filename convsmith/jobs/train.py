@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import time
 from pathlib import Path
 from typing import Final
 
-from convsmith.data import Images, Normalisation, open_images, split_images
+import numpy as np
+from numpy.typing import NDArray
+
+from convsmith.data import Images, Normalisation, Split, open_images, split_images
 from convsmith.design import Design, lower, read_design, write_design
 from convsmith.errors import DataError, DesignError, RunError, TrainingError
 from convsmith.files import write_text
@@ -17,19 +21,20 @@ from convsmith.jobs.finish import PARITY_IMAGES, finish_run
 from convsmith.jobs.preparation import Preparation
 from convsmith.jobs.references import read_reference
 from convsmith.jobs.rehearsal import check_time, rehearse
-from convsmith.jobs.replay import read_session
-from convsmith.jobs.report_parts import data_report
+from convsmith.jobs.replay import begun, read_session
+from convsmith.jobs.report_parts import data_report, is_same_data
 from convsmith.jobs.reported import Reported
 from convsmith.jobs.run_folder import RunFolder, TrainedNetwork
 from convsmith.jobs.settings import rate_of, rate_test, read_settings, setup_for, setup_of
 from convsmith.jobs.step import Show, Tell, ignore, reading, training
 from convsmith.jobs.train_report import begin_report, judged_report, trained_report
+from convsmith.quantities import in_units, parse_minutes
 from convsmith.search.candidate import design_key
 from convsmith.training.batches import TrainingSet
 from convsmith.training.budget import Budget, Outside
 from convsmith.training.distributed import joined
 from convsmith.training.evaluate import RECALIBRATION_IMAGES, EvaluationSet, logits, recalibrate_batchnorm
-from convsmith.training.events import EventLog
+from convsmith.training.events import EventLog, read_events
 from convsmith.training.initialise import initialise
 from convsmith.training.loop import train as train_module
 from convsmith.training.recipe import Recipe
@@ -47,7 +52,7 @@ def train(
     *,
     out: str | Path = "run",
     epochs: float | None = None,
-    minutes: float | None = None,
+    minutes: float | str | None = None,
     seed: int = 0,
     resume: bool = False,
     recipe: Recipe | str | Path | None = None,
@@ -67,7 +72,7 @@ def train(
         images: Labelled images: a folder of class folders, a CSV manifest, tar archives, or a named set.
         out: The run folder.
         epochs: Passes over the training images; 20 where neither this nor ``minutes`` is given.
-        minutes: Time for everything, from reading the images to the report, in place of epochs.
+        minutes: Time for everything, from reading the images to the report, in place of epochs; also as ``"90s"``.
         seed: Decides the split, the first weights, the order of images and their augmentation.
         resume: Go on with the training in ``out`` from its newest checkpoint.
         recipe: How to train, or a file with what is to differ (``docs/recipe.md``); the default suits short runs from
@@ -82,6 +87,7 @@ def train(
         KeyboardInterrupt: After Ctrl-C or, as ``Terminated``, SIGTERM, with a checkpoint to resume from.
     """
     started = time.monotonic() if started is None else started
+    minutes = in_units(minutes, parse_minutes)
     design = design if isinstance(design, Design) else read_reference(design)
     budget = _budget(epochs, minutes)
     if seed < 0:
@@ -91,6 +97,7 @@ def train(
     with joined() as group, contextlib.ExitStack() as held:
         if group.is_first:
             RunFolder.check(out, resume=resume, source=images)
+            begun(RunFolder(Path(out)).events, "run")
         else:
             tell, show = ignore, ignore
         pictures = group.in_turn(lambda: open_images(images, side=_side(design), progress=reading(show)))
@@ -124,11 +131,11 @@ def train(
         if group.is_first:
             folder = RunFolder.create(out, resume=resume, source=images)
             held.enter_context(folder.claimed())
+            _check_images(folder, pictures, split, seed)
             _keep_design(folder, design)
         with EventLog(folder.events) if group.is_first else contextlib.nullcontext() as events:
-            if events is not None:
-                begin = begin_report(design, recipe, setup, budget, minutes, seed, group, tried)
-                events.write("run", **begin, **data_report(pictures, split, str(images)))
+            begin = begin_report(design, recipe, setup, budget, minutes, seed, group, tried)
+            begin |= data_report(pictures, split, str(images))
             done = train_module(
                 network.module,
                 data,
@@ -137,6 +144,7 @@ def train(
                 seed=seed,
                 setup=setup,
                 events=events,
+                opening=None if events is None else functools.partial(events.write, "run", **begin),
                 checkpoints=folder.checkpoints,
                 resume=resume,
                 select=EvaluationSet(watch, pictures.labels[split.select]),
@@ -149,6 +157,7 @@ def train(
                 return TrainRun(folder.path, group.share(None))
             recalibrate_batchnorm(done.module, data, setup)
             scores = logits(done.module, judge, normalisation, setup)
+            _check_scores(scores, design, recipe)
             events.write("judged", sync=True, **judged_report(scores, pictures, split))
         network = dataclasses.replace(network, module=done.module)
         report = trained_report(read_session(folder.events))
@@ -193,6 +202,23 @@ def _check_fit(design: Design, images: Images) -> None:
             where=design.name,
             remedy=f"set classes = {len(images.classes)} under [head] in its file",
         )
+
+
+def _check_images(folder: RunFolder, images: Images, split: Split, seed: int) -> None:
+    """A resumed run must have the same images; a checkpoint knows but their number and labels."""
+    events = read_events(folder.events) if folder.events.is_file() else []
+    begun = next((event for event in reversed(events) if event["event"] == "run"), None)
+    if begun is not None and begun["seed"] == seed and not is_same_data(begun["data"], images, split):
+        rule = "a resumed run must keep its images, and which of them are for what"
+        raise RunError(rule, where=str(folder.path), remedy="give the same images, or start a new run")
+
+
+def _check_scores(scores: NDArray[np.float32], design: Design, recipe: Recipe) -> None:
+    """Refuse what the last step destroyed: no loss came after it that would have shown that."""
+    if not np.isfinite(scores).all():
+        rule = "the trained network must give finite scores, and its last steps destroyed it"
+        remedy = f"start a new run with a lower learning_rate in the recipe, now {recipe.learning_rate:g}"
+        raise TrainingError(rule, where=design.name, remedy=remedy)
 
 
 def _keep_design(folder: RunFolder, design: Design) -> None:

@@ -87,10 +87,10 @@ def kind_of(layer: Data) -> str:
         return ""
     if layer["terms"]["attention"]:
         return "attention"
-    kernel = layer.get("kernel_size")
+    kernel = layer["kernel_size"]
     if kernel is None:
         return "linear"
-    if layer.get("groups", 1) > 1:
+    if (layer["groups"] or 1) > 1:
         return "grouped"
     return "pointwise" if set([kernel] if isinstance(kernel, int) else kernel) == {1} else "dense"
 

@@ -106,7 +106,7 @@ def sees_text(field: Data | None) -> str:
 
 def window_text(layer: Data) -> str:
     """``7 × 7 /2`` with a stride, ``7 × 7 /(1/2)`` where it enlarges; dilation and groups where there are any."""
-    kernel = layer.get("kernel_size")
+    kernel = layer["kernel_size"]
     if kernel is None:
         return ""
     sizes = [kernel] if isinstance(kernel, int) else kernel
@@ -115,10 +115,10 @@ def window_text(layer: Data) -> str:
     if stride != {1}:
         written = "/(1/{})" if layer["op"] == "ConvTranspose2d" else "/{}"
         parts.append(written.format("×".join(map(str, sorted(stride)))))
-    dilation = layer.get("dilation", 1)
-    if dilation not in (1, (1, 1), [1, 1]):
+    dilation = layer["dilation"]
+    if dilation not in (None, 1, (1, 1), [1, 1]):
         parts.append(f"dilation {dilation if isinstance(dilation, int) else max(dilation)}")
-    groups = layer.get("groups", 1)
+    groups = layer["groups"] or 1
     if groups > 1:
         parts.append("depthwise" if groups == layer["inputs"][0][1] else f"{groups} groups")
     return " ".join(parts)

@@ -30,6 +30,8 @@ _FINE: Any = 2.0 ** np.linspace(0, 0.25, 33)
 _AIM = 0.99
 _TRIES = 6
 _SAMPLES = (32, 64)
+_MOVED = 10
+"""Widths that move at most, the last ones: every combination of their steps is looked at."""
 _PLAIN = {"depth": 1, "stride": 1, "width": 1}
 
 
@@ -95,7 +97,9 @@ def _nearest(template: Design, limits: Limits, quantum: int) -> Iterator[Design]
     if center is None:
         return
     axes = [middle + quantum * steps for middle, steps in zip(center, _steps(len(shape)), strict=True)]
-    widths = np.ix_(*axes)
+    grid = np.ix_(*(axis for axis in axes if len(axis) > 1))
+    moving = iter(grid)
+    widths = [next(moving) if len(axis) > 1 else axis.reshape((1,) * len(grid)) for axis in axes]
     use = limits.use_of(*form(widths))
     if limits.others:
         use = np.maximum(use, Slopes(template, limits, tuple(map(int, center)), quantum)(widths))
@@ -134,8 +138,11 @@ def _center(template: Design, limits: Limits, quantum: int, form: _Form, shape: 
 
 
 def _steps(count: int) -> list[Any]:
-    """Steps to try for each width: fewer for the stem's, and fewer for all where there are many."""
-    return [_STEPS[:3], *([_STEPS] * (count - 1))] if count <= 6 else [_STEPS[:1], *([_STEPS[:3]] * (count - 1))]
+    """Steps to try for each width: fewer for the stem's, fewer for all where there are many, none for those beyond."""
+    if count <= 6:
+        return [_STEPS[:3], *([_STEPS] * (count - 1))]
+    moved = min(count - 1, _MOVED)
+    return [*([_STEPS[:1]] * (count - moved)), *([_STEPS[:3]] * moved)]
 
 
 def _grows(widths: Any, shape: Any) -> Any:

@@ -147,7 +147,7 @@ class Outcome:
         images: Images trained on.
         correct: One bit per judged image, 1 where right, as ``numpy.packbits`` gives them; None if not kept.
         total: Images judged.
-        failure: The cause in one line, or nothing.
+        failure: The cause in one line, or nothing; a loss that is not finite is one.
     """
 
     accuracy: float
@@ -158,10 +158,14 @@ class Outcome:
     total: int
     failure: str = ""
 
+    def __post_init__(self) -> None:
+        if not (self.failure or math.isfinite(self.log_loss)):
+            object.__setattr__(self, "failure", "the scores of the judged images are not finite")
+
     @property
     def failed(self) -> bool:
-        """True where the training must never be chosen: it failed, or its loss is not a number."""
-        return bool(self.failure) or not math.isfinite(self.log_loss)
+        """True where the training must never be chosen."""
+        return bool(self.failure)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; bits as base64, a loss that is not finite as null."""

@@ -47,10 +47,14 @@ class Spread:
         parts = [(len(table) - 1, *between_seeds(table)) for table in tables if len(table) > 1]
         freedom = sum(degrees for degrees, _, _ in parts)
         if not freedom:
-            return Spread(0.0, 0.0, 0)
+            return ALIKE
         observed = sum(degrees * found for degrees, found, _ in parts) / freedom
         by_chance = sum(degrees * images for degrees, _, images in parts) / freedom
         return Spread(max(observed - by_chance, 0.0), observed, freedom)
+
+
+ALIKE: Final = Spread(0.0, 0.0, 0)
+"""Of seeds that differ in nothing, or of which nothing is known."""
 
 
 def resampled_means(table: Table, seed: int, spread: Spread | None = None) -> Table:
@@ -72,7 +76,7 @@ def resampled_means(table: Table, seed: int, spread: Spread | None = None) -> Ta
     spread = Spread.of([table]) if spread is None else spread
     means = _image_means(table, rng) + seed_effects(len(table), spread, rng)
     centre = table.mean()
-    return centre + _widening(table, spread) * (means - centre)
+    return centre + widening(table, spread) * (means - centre)
 
 
 def optimism(tables: Sequence[Table], choose: Callable[[Table], NDArray[np.intp]], seed: int, spread: Spread) -> float:
@@ -112,13 +116,7 @@ def between_seeds(table: Table) -> tuple[float, float]:
     return float(np.var(effects, ddof=1)), float(np.sum(rest**2) / ((seeds - 1) * max(images - 1, 1)) / images)
 
 
-def _image_means(table: Table, rng: np.random.Generator) -> Table:
-    seeds, images = table.shape
-    sums, counts = np.unique(table.sum(axis=0), return_counts=True)
-    return rng.multinomial(images, counts / images, size=RESAMPLES) @ sums / (seeds * images)
-
-
-def _widening(table: Table, spread: Spread) -> float:
+def widening(table: Table, spread: Spread) -> float:
     """How much wider than normal the distribution of the mean is, because the spread from seed to seed is estimated."""
     seeds, images = table.shape
     by_seeds = spread.observed / seeds
@@ -127,3 +125,9 @@ def _widening(table: Table, spread: Spread) -> float:
     variance = float(table.mean(axis=0).var()) / images + spread.genuine / seeds
     freedom = spread.freedom * max(variance / by_seeds, 1.0) ** 2
     return float(t.ppf(_SURE, freedom) / norm.ppf(_SURE))
+
+
+def _image_means(table: Table, rng: np.random.Generator) -> Table:
+    seeds, images = table.shape
+    sums, counts = np.unique(table.sum(axis=0), return_counts=True)
+    return rng.multinomial(images, counts / images, size=RESAMPLES) @ sums / (seeds * images)

@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,12 +69,16 @@ class Results:
         self._path = (folder or cache_folder() / "results") / f"{name}.ndjson"
         self.context = dict(context)
         self._read = 0
-        self._known: dict[tuple[Any, ...], Found] = {}
+        self._known: dict[tuple[Any, ...], list[Found]] = {}
 
     def find(self, work: Work) -> Found | None:
         """The first training of ``work`` that is on record and did not fail; also one recorded a moment ago."""
+        return next(iter(self.every(work)), None)
+
+    def every(self, work: Work) -> Sequence[Found]:
+        """All of them, oldest first: one is done again where its weights are gone."""
         self._catch_up()
-        return self._known.get(work.identity)
+        return self._known.get(work.identity, ())
 
     def append(self, work: Work, outcome: Outcome, weights: Path | None = None) -> None:
         """Record a training that did not fail, and wait until it is on the disk.
@@ -113,7 +117,7 @@ class Results:
         for line in whole.split(b"\n"):
             with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, RunError):
                 key, found = _parse(line)
-                self._known.setdefault(key, found)
+                self._known.setdefault(key, []).append(found)
 
 
 def _parse(line: bytes) -> tuple[tuple[Any, ...], Found]:

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from convsmith.search.candidate import Training
+from convsmith.search.resampling import between_seeds
 from convsmith.search.statistics import right
 
 Point = Sequence[Training]
@@ -54,13 +55,10 @@ def gain(of: Point, over: Point) -> Gain:
     assert common, "points of a curve share their seeds"
     table = np.stack([ours[seed] - theirs[seed] for seed in common])
     seeds, images = table.shape
-    effects, means = table.mean(axis=1), table.mean(axis=0)
-    by_images, by_seeds, freedom = float(np.var(means, ddof=1)) / images, 0.0, math.inf
+    by_images, by_seeds, freedom = float(np.var(table.mean(axis=0))) / max(images - 1, 1), 0.0, math.inf
     if seeds > 1:
-        rest = table - means - effects[:, np.newaxis] + table.mean()
-        by_chance = float(np.sum(rest**2)) / ((seeds - 1) * (images - 1)) / images
-        by_images = max(by_images - by_chance / seeds, 0.0)  # the seeds show that part, too
-        by_seeds = float(np.var(effects, ddof=1)) / seeds
+        by_seeds, by_chance = (part / seeds for part in between_seeds(table))
+        by_images = max(by_images - by_chance, 0.0)  # the seeds show that part, too
     variance = by_images + by_seeds
     if by_seeds:
         freedom = (seeds - 1) * (variance / by_seeds) ** 2

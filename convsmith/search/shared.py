@@ -70,8 +70,8 @@ class SharedStudy:
         own = self._study.find(work)
         if own is not None or self._fresh:
             return own
-        found = self._results.find(work)
-        if found is None or not self._fetched(work, found):
+        found = next((one for one in self._results.every(work) if self._fetched(work, one)), None)
+        if found is None:
             return None
         self._study.note(_name(*work.identity), found.recorded)
         self._study.record(work, found.outcome)

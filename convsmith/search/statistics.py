@@ -20,7 +20,8 @@ from scipy.stats import kendalltau
 
 from convsmith.quantities import format_list, format_percent
 from convsmith.search.candidate import Candidate, Outcome, Training
-from convsmith.search.resampling import Spread, Table, optimism, resampled_means
+from convsmith.search.resampling import ALIKE, Spread, Table, optimism, resampled_means, widening
+from convsmith.training.metrics import wilson
 
 _Z: Final = 1.959963984540054
 CHEAP: Final = 1.03
@@ -131,9 +132,11 @@ def right(outcome: Outcome) -> NDArray[np.bool_]:
 def estimate(table: Table, *, seed: int = 0, by_seed: Spread | None = None) -> Estimate:
     """Mean accuracy of a (seeds, images) table of zeros and ones, with its 95 % interval.
 
-    The variance comes from resampling seeds and images. The interval is Wilson's (JASA 1927, 22:209) for as many
-    independent images as that variance is worth, because percentiles are too narrow where hardly an image is wrong,
-    and nothing at all where none is.
+    For the images it is Wilson's, for as many independent ones as the variance of their resampling is worth, because
+    percentiles are too narrow where hardly an image is wrong, and nothing at all where none is. What seeds add is as
+    wide on both sides, and the squares of both are summed, each side for itself (Zou and Donner, Statistics in Medicine
+    2008, 27:1693): counted as images, seeds would make a network that is nearly always right as doubtful as if it had
+    been judged on one or two.
 
     Args:
         table: 1 where an image was right.
@@ -141,14 +144,15 @@ def estimate(table: Table, *, seed: int = 0, by_seed: Spread | None = None) -> E
         by_seed: How accuracies differ from seed to seed, where others know more of it than these few seeds.
     """
     seeds, images = table.shape
+    spread = Spread.of([table]) if by_seed is None else by_seed
     mean = float(table.mean())
-    variance = float(np.var(resampled_means(table, seed, by_seed)))
+    variance = float(np.var(resampled_means(table, seed, ALIKE)))
     worth = mean * (1 - mean) / variance if variance > 0 else images
     worth = min(max(worth, 1.0), float(seeds * images))
-    scale = 1 + _Z**2 / worth
-    centre = mean + _Z**2 / (2 * worth)
-    half = _Z * math.sqrt(mean * (1 - mean) / worth + _Z**2 / (4 * worth**2))
-    return Estimate(mean, max((centre - half) / scale, 0.0), min((centre + half) / scale, 1.0), seeds)
+    low, high = wilson(mean * worth, worth)
+    by_seeds, wider = _Z * spread.deviation / math.sqrt(seeds), widening(table, spread)
+    low, high = mean - wider * math.hypot(mean - low, by_seeds), mean + wider * math.hypot(high - mean, by_seeds)
+    return Estimate(mean, max(low, 0.0), min(high, 1.0), seeds)
 
 
 def compare(
@@ -183,6 +187,11 @@ def spread_by_seed(finals: Sequence[Training]) -> Spread:
     return Spread.of([_stacked(group) for group in _grouped(finals).values()])
 
 
+def practical_margin(best: Any) -> Any:
+    """Differences that do not matter in practice, where the best has this accuracy; for arrays too."""
+    return np.maximum(0.003, 0.02 * (1 - best))
+
+
 def judge(
     finals: Sequence[Training], *, cost: Callable[[Candidate], tuple[float, ...]] = cheapest, seed: int = 0
 ) -> Judgement:
@@ -204,7 +213,7 @@ def judge(
     estimates = {key: estimate(_stacked(group), seed=seed, by_seed=spread) for key, group in groups.items()}
     order = sorted(groups, key=lambda key: (-estimates[key].mean, *cost(groups[key][0].candidate), key))
     best = order[0]
-    margin = float(_margin(estimates[best].mean))
+    margin = float(practical_margin(estimates[best].mean))
     finalists = [Finalist(groups[best][0].candidate, estimates[best], None, close=True, tied=True)]
     for key in order[1:]:
         behind = compare(groups[best], groups[key], seed=seed, by_seed=spread)
@@ -222,15 +231,10 @@ def judge(
     return Judgement(tuple(finalists), margin, chosen, accuracy, rule, against)
 
 
-def _margin(best: Any) -> Any:
-    """Differences that do not matter in practice, where the best has this accuracy; for arrays too."""
-    return np.maximum(0.003, 0.02 * (1 - best))
-
-
 def _choose(means: Table, costs: Table) -> NDArray[np.intp]:
     """Which network is taken for each row of (..., networks) means: of the cheap among the close, the first best."""
     best = means.max(axis=1, keepdims=True)
-    close = means >= best - _margin(best) - 1e-12
+    close = means >= best - practical_margin(best) - 1e-12
     least = np.where(close, costs, np.inf).min(axis=1, keepdims=True)
     cheap = close & (costs <= least * CHEAP)
     return np.argmax(np.where(cheap, means, -1.0), axis=1)

@@ -12,11 +12,11 @@ from PIL import Image
 
 from convsmith.data.decode import convert_channels
 from convsmith.errors import RunError
-from convsmith.jobs.evaluate import Judged, judge_images
+from convsmith.jobs.evaluate import OWN_TEST, Judged, judge_images
 from convsmith.quantities import format_percent
 from convsmith.studio.bodies import StudioError
 from convsmith.studio.plot import Axis, Line, Point, chart
-from convsmith.studio.runs import report_now
+from convsmith.studio.runs import report_now, written
 from convsmith.training.metrics import calibration, log_probabilities, wilson
 
 MOST: Final = 60
@@ -101,13 +101,13 @@ def _judged(path: Path) -> Judged:
     if report.get("unfinished") or "confusion" not in report:
         rule, remedy = "only a finished run has images behind its matrix", "wait for its end, or go on by --resume"
         raise RunError(rule, where=str(path), remedy=remedy)
-    return _judged_at(path, report["data"]["source"], report["data"]["digest"])
+    return _judged_at(path, written(path), report["data"]["source"])
 
 
 @lru_cache(maxsize=2)
-def _judged_at(path: Path, source: str, digest: str) -> Judged:
+def _judged_at(path: Path, at: int, source: str) -> Judged:
     found = judge_images(path, source)
-    if found.images.digest != digest:
+    if found.judged_on != OWN_TEST:
         rule, remedy = "the images are no longer those that the run was trained on", "put them back as they were"
         raise RunError(rule, where=source, remedy=remedy)
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import secrets
+from threading import Lock
 from typing import Final
 
 import numpy as np
@@ -25,7 +26,7 @@ _MOST_FILES: Final = 3 * MOST_BYTES
 
 
 class Pictures:
-    """The last pictures of a session, in memory.
+    """The last pictures of a session, in memory; several requests may use them at once.
 
     Args:
         kept: How many, at most.
@@ -35,6 +36,7 @@ class Pictures:
         self._kept = kept
         self._pictures: dict[str, NDArray[np.uint8]] = {}
         self._files: dict[str, bytes] = {}
+        self._changing = Lock()
 
     def add(self, content: bytes) -> str:
         """Keep a picture; returns its id.
@@ -48,20 +50,24 @@ class Pictures:
             raise StudioError(
                 f"not a picture: {error.reason}", remedy="bring a JPEG, PNG, WEBP, BMP, GIF or TIFF"
             ) from error
-        name = self.put(_fitted(pixels, LARGEST))
-        self._files[name] = content
-        while len(self._files) > 1 and sum(map(len, self._files.values())) > _MOST_FILES:
-            del self._files[next(iter(self._files))]
-        return name
+        return self._keep(_fitted(pixels, LARGEST), content)
 
     def put(self, pixels: NDArray[np.uint8]) -> str:
         """Keep pixels (H, W, C); returns their id."""
+        return self._keep(pixels)
+
+    def _keep(self, pixels: NDArray[np.uint8], content: bytes | None = None) -> str:
         name = secrets.token_urlsafe(12)
-        self._pictures[name] = pixels
-        while len(self._pictures) > self._kept:
-            oldest = next(iter(self._pictures))
-            del self._pictures[oldest]
-            self._files.pop(oldest, None)
+        with self._changing:
+            self._pictures[name] = pixels
+            if content is not None:
+                self._files[name] = content
+            while len(self._pictures) > self._kept:
+                oldest = next(iter(self._pictures))
+                del self._pictures[oldest]
+                self._files.pop(oldest, None)
+            while len(self._files) > 1 and sum(map(len, self._files.values())) > _MOST_FILES:
+                del self._files[next(iter(self._files))]
         return name
 
     def file(self, name: str) -> bytes:
@@ -73,9 +79,10 @@ class Pictures:
         if name == SAMPLE:
             height, width = sample().shape[:2]
             return self.png(SAMPLE, (height, width)) or b""
-        if name not in self._files:
+        content = self._files.get(name)
+        if content is None:
             raise StudioError("the picture is no longer there", remedy="bring it again")
-        return self._files[name]
+        return content
 
     def png(self, name: str, size: tuple[int, int]) -> bytes | None:
         """A picture of (height, width) as PNG, squashed to that size; None if there is none of this id."""

@@ -102,6 +102,15 @@ def report_now(path: Path) -> dict[str, Any]:
     return _report(path, read_open(RunFolder(path)))
 
 
+def written(path: Path) -> int:
+    """When the weights of a run were last written, in nanoseconds; 0 where there are none.
+
+    What is remembered of a network is remembered by this too, for a run may be done again in the same folder.
+    """
+    weights = RunFolder(path).weights
+    return weights.stat().st_mtime_ns if weights.is_file() else 0
+
+
 def provenance(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What a run was made of, group by group, each a list of name and value."""
     groups = ((key, report[key]) for key in _FIGURES if report.get(key) is not None)

@@ -29,7 +29,7 @@ from convsmith.quantities import format_percent, format_seconds
 from convsmith.report.explained import Explained
 from convsmith.studio.bodies import StudioError
 from convsmith.studio.pictures import Pictures
-from convsmith.studio.runs import report_now
+from convsmith.studio.runs import report_now, written
 from convsmith.training.metrics import log_probabilities
 
 TOP: Final = 5
@@ -105,7 +105,7 @@ def explain(path: Path, what: str, content: bytes, target: str, shown: Pictures)
     """
     _trained(path)  # what is wrong with the run is said first
     if what == "similarity":
-        return _page(_similarity(path), shown)
+        return _page(_similarity(path, written(path)), shown)
     with _file(content) as file:
         if what == "saliency":
             return _page(saliency_page(saliency(path, file, target=target or None)), shown)
@@ -163,18 +163,17 @@ def effective(path: Path, content: bytes, layer: str, unit: tuple[int, int], sho
 
 
 @lru_cache(maxsize=4)
-def _similarity(path: Path) -> Explained:
+def _similarity(path: Path, at: int) -> Explained:
     return similarity_page(similarity(path, _source(path), count=_IMAGES))
 
 
 def _trained(path: Path) -> Trained:
     """The network of a run, read again when its weights are written again."""
-    weights = path / "model.safetensors"
-    return _read(path, weights.stat().st_mtime_ns if weights.is_file() else 0)
+    return _read(path, written(path))
 
 
 @lru_cache(maxsize=4)
-def _read(path: Path, written: int) -> Trained:
+def _read(path: Path, at: int) -> Trained:
     return open_trained(path)
 
 

@@ -80,7 +80,7 @@ def class_weights(labels: NDArray[np.int64], classes: int, balance: float) -> to
         balance: 0 for each image alike, 1 for each class alike, between for a power of its frequency.
     """
     counts = np.bincount(labels, minlength=classes)
-    weights = np.maximum(counts, 1) ** -balance
+    weights = np.maximum(counts, 1.0) ** -balance
     return torch.from_numpy(weights * counts.sum() / (weights @ counts)).float()
 
 

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from convsmith.errors import RunError
-from convsmith.files import sync_folder, writing
+from convsmith.files import json_line, sync_folder, writing
 
 
 class EventLog:
@@ -42,7 +42,7 @@ class EventLog:
         Raises:
             RunError: If the disk refuses. The event is then kept, and written before the next one.
         """
-        line = json.dumps({"event": event, "time": time.time(), **fields}, allow_nan=False, ensure_ascii=False)
+        line = json_line({"event": event, "time": time.time(), **fields})
         self._pending += line.encode() + b"\n"
         self._drain()
         if sync:
@@ -90,10 +90,17 @@ class Journal:
     Args:
         log: Receives the events, if any does.
         tell: Told what a person should know, in lines.
+        opening: Called before the first event: what it writes is only there where the training was not refused.
     """
 
-    def __init__(self, log: EventLog | None = None, tell: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        log: EventLog | None = None,
+        tell: Callable[[str], None] | None = None,
+        opening: Callable[[], None] | None = None,
+    ) -> None:
         self._log = log
+        self._opening = opening
         self._warned = False
         self.tell = tell or (lambda _: None)
         self.count = 0
@@ -107,7 +114,10 @@ class Journal:
         """An event of this process alone."""
         if self._log is None:
             return
+        opening, self._opening = self._opening, None
         try:
+            if opening is not None:
+                opening()
             self._log.write(event, **fields)
         except RunError as error:
             if not self._warned:

@@ -44,6 +44,7 @@ def train(
     seed: int,
     setup: Setup,
     events: EventLog | None = None,
+    opening: Callable[[], None] | None = None,
     checkpoints: Path | None = None,
     resume: bool = False,
     select: EvaluationSet | None = None,
@@ -64,6 +65,7 @@ def train(
         seed: Fixes order, augmentation and dropout. The caller's random state is left as it was.
         setup: Device, number type, layout and threads.
         events: Receives what happens; ``docs/resume.md`` lists the events.
+        opening: Called before the first event, and never where the training is refused; may write one of its own.
         checkpoints: Folder for checkpoints: one at each interval, at Ctrl-C or SIGTERM, and at the end.
         resume: Go on from the newest checkpoint in the folder, or start where there is none.
         select: Images whose accuracy is followed; they never influence the weights.
@@ -84,7 +86,7 @@ def train(
         KeyboardInterrupt: After Ctrl-C or, as ``Terminated``, SIGTERM, with a checkpoint of the last full step.
     """
     group = group or Group()
-    journal = Journal(events, tell) if group.is_first else Journal()
+    journal = Journal(events, tell, opening) if group.is_first else Journal()
     with contextlib.ExitStack() as stack:
         for context in (
             torch.random.fork_rng(devices=cards(setup.device)),

@@ -47,8 +47,11 @@ def recalls(confused: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.divide(np.diag(confused), counts, out=np.full(len(confused), np.nan), where=counts > 0)
 
 
-def wilson(correct: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """The interval of a proportion by Wilson's score (JASA 1927, 22:209); sound for small n and at 0 and 1."""
+def wilson(correct: float, n: float, level: float = 0.95) -> tuple[float, float]:
+    """The interval of a proportion by Wilson's score (JASA 1927, 22:209); sound for small n and at 0 and 1.
+
+    What is counted need not be whole: so many independent ones as the counted ones are worth.
+    """
     assert 0 <= correct <= n
     assert n > 0
     z = float(norm.ppf(0.5 + level / 2))

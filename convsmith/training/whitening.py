@@ -14,14 +14,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _EPS: Final = 5e-4  # as in the source, on pixels of variance one
+_PATCHES: Final = 1 << 18  # at a time: those of some hundred photographs take gigabytes
 
 
 @torch.no_grad()
 def whiten_first_layer(module: nn.Module, images: Tensor) -> bool:
     """Set the filters of the first convolution in place; False if there is none that reads the image.
 
-    The filters are the eigenvectors of largest variance, then the same with the other sign, then zeros are left as they
-    were: a layer of fewer filters than patch values takes the first ones.
+    The filters are the eigenvectors, those of largest variance first, then the same with the other sign; a layer of
+    fewer filters takes the first ones, and of one that has more the others stay as they were.
 
     Args:
         module: The network.
@@ -38,8 +39,12 @@ def whiten_first_layer(module: nn.Module, images: Tensor) -> bool:
 
 def _whitening_filters(images: Tensor, height: int, width: int) -> Tensor:
     """(C h w, C, h, w), those of largest variance first."""
-    patches = functional.unfold(images, (height, width)).transpose(1, 2).flatten(0, 1).double()
-    covariance = patches.T @ patches / len(patches)
-    values, vectors = torch.linalg.eigh(covariance)
+    size = images.shape[1] * height * width
+    sums, count = torch.zeros(size, size, dtype=torch.float64), 0
+    for some in images.split(max(1, _PATCHES // images[0, 0].numel())):
+        patches = functional.unfold(some, (height, width)).transpose(1, 2).flatten(0, 1).double()
+        sums += patches.T @ patches
+        count += len(patches)
+    values, vectors = torch.linalg.eigh(sums / count)
     scaled = vectors / (values + _EPS).sqrt()
     return scaled.T.flip(0).float().reshape(-1, images.shape[1], height, width)

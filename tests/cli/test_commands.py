@@ -119,6 +119,8 @@ BAD_DESIGN = 'name = "x"\ninput = [3, 8, 8]\n[stem]\nblock = "conv"\nwidth = 0\n
         (["inspect", "zoo:vgg16", "--input", "3x8x8"], "below 1x1"),
         (["inspect", "zoo:vgg16", "--max-macs", "many"], "'many'"),
         (["scale", "zoo:vgg16", "--macs", "1k", "--rule", "width_only"], "the narrowest costs"),
+        (["scale", "zoo:resnet18", "--macs", "1k"], "resnet18: cannot be 1.000k MACs: the rule efficientnet asks for"),
+        (["scale", "zoo:resnet18", "--macs", "1"], "raise the budget"),
         (["scale", "zoo:vgg16", "--macs", "1G", "--depth", "2"], "not both"),
         (["scale", "zoo:vgg16", "--macs", "1G", "--rule", "magic"], "efficientnet"),
         (["scale", "zoo:vgg16", "--width", "0"], "above zero"),

@@ -92,8 +92,8 @@ def test_csv_says_of_every_layer_what_json_says(capsys):
     assert sum(int(row["memory"]) for row in rows) == data["totals"]["bytes_moved"]
     for row, layer in zip(rows, layers, strict=True):
         assert (row["name"], row["op"], row["section"]) == (layer["name"], layer["op"], layer["section"])
-        assert row["kernel_size"] == "x".join(map(str, layer.get("kernel_size", [])))
-        assert row["groups"] == str(layer.get("groups", ""))
+        assert row["kernel_size"] == "x".join(map(str, layer["kernel_size"] or []))
+        assert row["groups"] == str(layer["groups"] or "")
         assert row["memory"] == str(layer["bytes_moved"])
         assert row["output"] == "x".join(map(str, layer["output"][1:]))
         assert row["field"] == "x".join(map(str, layer["receptive_field"]["size"]))

@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import torch
 
 import convsmith
 from convsmith.cli.display import Bar, Lines
@@ -93,6 +95,20 @@ def test_only_work_that_can_go_on_is_said_to(command, monkeypatch, capsys):
     monkeypatch.setattr(importlib.import_module(f"convsmith.cli.{command}"), "command", stop)
     assert run([command]) == 130
     assert ("--resume" in capsys.readouterr().err) == (command in RESUMABLE)
+
+
+def test_an_output_that_takes_nothing_is_one_clear_line():
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*PROGRAM, "zoo", "vgg16"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "convsmith: error: standard output: cannot write: No space left on device; write elsewhere\n"
+
+
+@pytest.mark.parametrize("refuse", [lambda: bytes(2**62), lambda: np.zeros(2**58), lambda: torch.empty(2**60)])
+def test_memory_that_does_not_suffice_is_one_clear_line(refuse, monkeypatch, capsys):
+    monkeypatch.setattr(importlib.import_module("convsmith.cli.zoo"), "zoo", refuse)
+    assert run(["zoo"]) == 2
+    assert capsys.readouterr().err.startswith("convsmith: error: zoo: the memory of this machine must suffice")
 
 
 def test_our_own_mistakes_are_not_dressed_up(monkeypatch):

@@ -147,6 +147,8 @@ def test_defaults_never_mirror_grey_images() -> None:
         ({"rotate": -1}, "rotate must be from 0 to 180 degrees"),
         ({"brightness": 1.5}, "brightness must be at least 0 and below 1"),
         ({"translate": 1.5}, "translate must be a whole number"),
+        ({"translate": 2.0}, "translate must be a whole number"),  # it numbers pixels
+        ({"draws": 2.0}, "draws must be a whole number"),
         ({"cutout": -2}, "cutout must be at least 0"),
         ({"crop": 1.2}, "crop must be from 0 to 1"),
         ({"crop_aspect": 0.75}, "crop_aspect must be at least 1"),

@@ -93,6 +93,17 @@ def test_declared_splits_are_honoured() -> None:
     assert parts(split) == {"train": list(range(40)), "select": list(range(40, 48)), "test": list(range(48, 60))}
 
 
+def test_the_digest_of_a_split_says_which_images_are_for_what() -> None:
+    def digest(train: list[int], select: list[int], test: list[int]) -> str:
+        return Split(*(np.array(part, np.int64) for part in (train, select, test))).digest
+
+    same, *others = (
+        digest([0, 1], [2], [3]), digest([0, 2], [1], [3]), digest([0, 1], [2, 3], []), digest([0, 1, 2], [], [3])
+    )  # fmt: skip
+    assert same == digest([0, 1], [2], [3])
+    assert len({same, *others}) == 4
+
+
 def test_what_is_not_declared_is_cut_from_train() -> None:
     labels = [0, 1] * 30
     without_val = split_images(images_of(labels, ["train"] * 40 + ["test"] * 20), seed=0)

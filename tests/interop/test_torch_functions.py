@@ -74,6 +74,9 @@ FUNCTIONS: list[tuple[str, Callable[[Tensor], Tensor]]] = [
     ("a map spread over a new axis", lambda x: x.expand(2, -1, -1, -1, -1)),
     ("averages along a line", lambda x: F.avg_pool1d(x.flatten(2), 4, 3, 1)),
     ("averages without the padding", lambda x: F.avg_pool1d(x.flatten(2), 5, 2, 2, True, False)),
+    ("rows and columns exchanged by attributes", lambda x: x.mT @ x + x.mean((0, 2)).mH[:1, 1:2]),
+    ("axes reversed by attributes", lambda x: x.mean((0, 1)).T * x.mean((0, 1)).H),
+    ("a value seen without its gradient", lambda x: x.data + 1),
     ("a type taken from another", lambda x: x.type_as(x) + 1),
     ("bounds in tensors", lambda x: x.clamp(torch.tensor(-0.25).to(x.dtype), torch.tensor([[0.25]]).to(x.dtype))),
     ("a bound on the left", lambda x: torch.maximum(torch.tensor(-0.25), x)),
@@ -156,6 +159,26 @@ def test_bounds_that_are_learned_or_not_there_are_not_known():
     unknown = "Tensor.clamp in forward (a bound is not a number that is known)"
     assert [str(one) for one in read_module(Bounded(), IMAGE).unknown] == [unknown]
     assert [str(one) for one in read_module(Bounded().to("meta"), IMAGE).unknown] == [unknown] * 2
+
+
+@pytest.mark.parametrize("seen", [lambda p: p.T, lambda p: p.mT, lambda p: p.H, lambda p: p.data.mH, lambda p: p.t()])
+def test_a_weight_seen_by_an_attribute_is_that_weight(seen: Callable[[Tensor], Tensor]):
+    class Turned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Parameter(torch.rand(5, 14))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x @ seen(self.table)
+
+    reading = read_module(Turned(), IMAGE)
+    assert (cost(reading.graph).params, cost(reading.graph).macs) == (5 * 14, 3 * 12 * 14 * 5)
+    assert not reading.unused
+
+
+def test_an_attribute_that_no_operator_gives_is_not_known():
+    reading = read_module(Calls(lambda x: torch.fft.fft2(x).imag + x), IMAGE)
+    assert [one.function for one in reading.unknown] == ["fft_fft2", "Tensor.imag"]
 
 
 def test_a_parameter_that_only_gives_its_type_is_not_part_of_what_takes_it():

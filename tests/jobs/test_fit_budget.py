@@ -14,13 +14,14 @@ from convsmith.data import Normalisation, open_images, split_images
 from convsmith.deploy.latency import Latency
 from convsmith.design import lower
 from convsmith.design.toml_file import parse_design
-from convsmith.errors import BudgetError
+from convsmith.errors import BudgetError, QuantityError
 from convsmith.interop.torch_module import build
 from convsmith.jobs import fit_entry
 from convsmith.jobs.export import write_onnx_file
 from convsmith.jobs.export_form import ExportForm
 from convsmith.jobs.finish import finish_run
-from convsmith.jobs.fit_budget import Allowance, account, check_latency, corrected
+from convsmith.jobs.fit import fit
+from convsmith.jobs.fit_budget import Allowance, account, check_latency, check_memory, corrected
 from convsmith.jobs.fit_entry import Entry
 from convsmith.jobs.preparation import Preparation
 from convsmith.jobs.run_folder import RunFolder, TrainedNetwork
@@ -174,6 +175,31 @@ def test_a_latency_that_no_network_reaches_says_the_fastest_measured():
     check_latency(stand, space, 1e-3 * float(suggested[1]))
 
 
+@pytest.mark.parametrize(
+    "allowance", [Allowance(macs=10**7), Allowance(params=10**5), Allowance(file_size=10**6)], ids=str
+)
+def test_networks_that_memory_cannot_hold_are_refused_before_one_is_built(allowance, digits, monkeypatch):
+    built, content = [], ExportForm.content
+    monkeypatch.setattr(ExportForm, "content", lambda *given: built.append(content(*given)) or built[-1])
+    for user in ("fit_budget", "export_form"):
+        monkeypatch.setattr(f"convsmith.jobs.{user}.free_memory", lambda: 200_000)
+    split = split_images(digits, seed=0)
+    entry = Entry(allowance, default_space(), digits, split, seed=0, seconds=60.0, tell=print, show=print)
+    with pytest.raises(BudgetError, match=r"take at least .* to train, and 195.3 KiB are free.*smaller budget"):
+        entry.draw()
+    assert max(map(len, built), default=0) < 200_000
+
+
+def test_networks_may_take_what_memory_is_free(monkeypatch):
+    design = parse_design(TINY, where="tiny")
+    weights = sum(parameter.numel() for parameter in build(lower(design)).parameters())
+    monkeypatch.setattr("convsmith.jobs.fit_budget.free_memory", lambda: 16 * weights)
+    check_memory([design])
+    monkeypatch.setattr("convsmith.jobs.fit_budget.free_memory", lambda: 16 * weights - 1)
+    with pytest.raises(BudgetError, match="to train"):
+        check_memory([design])
+
+
 def test_a_correction_makes_predictions_right_for_each_family():
     factors = {"residual": 1.5, "inverted_residual": 0.8}
     stand = FakeStand(lambda design: factors[design.stage[0].block])
@@ -199,6 +225,22 @@ def test_a_resumed_run_goes_on_with_the_networks_it_has_whatever_is_measured_now
     monkeypatch.undo()
     other = entry(dataclasses.replace(allowance, macs=100_000)).field(folder)
     assert other.candidates != field.candidates
+
+
+def test_every_limit_may_be_text_with_a_unit(tmp_path, monkeypatch):
+    class Enough(Exception):
+        pass
+
+    def stop(*given):
+        raise Enough(*given)
+
+    monkeypatch.setattr("convsmith.jobs.fit.Allowance", stop)
+    limits = {"macs": "10M", "params": "1.5k", "latency": "3ms", "memory": "2MiB", "file_size": "500kB"}
+    with pytest.raises(Enough) as told:
+        fit("digits", **limits, minutes="2h", out=tmp_path / "run")
+    assert told.value.args == (10_000_000, 1_500, 0.003, 2 * 2**20, 500_000, 1)
+    with pytest.raises(QuantityError, match=r"time must be .*'soon'"):
+        fit("digits", macs="10M", minutes="soon", out=tmp_path / "run")
 
 
 def test_a_budget_needs_a_limit_and_is_told_as_given():

@@ -12,11 +12,17 @@ from torch import nn
 from convsmith.data import open_images, split_images
 from convsmith.design import parse_design
 from convsmith.errors import TrainingError
+from convsmith.jobs.fit_progress import Narrator
 from convsmith.jobs.lab import Lab
 from convsmith.search.candidate import Candidate, Work, design_key
 from convsmith.search.statistics import right
 from convsmith.training.events import EventLog, read_events
 from convsmith.training.recipe import Recipe
+
+PLAN = {
+    "rungs": [{"images": 64, "candidates": 1, "seconds": 1.0}],
+    "finals": {"images": 64, "candidates": 1, "seeds": 1},
+}
 
 
 def test_a_candidate_that_diverges_has_failed_at_once_and_is_not_tried_at_a_lower_rate(tmp_path: Path):
@@ -34,6 +40,23 @@ def test_a_candidate_that_diverges_has_failed_at_once_and_is_not_tried_at_a_lowe
     told = [event["event"] for event in read_events(tmp_path / "events.ndjson")]
     assert told[-1] == "diverged"
     assert "rollback" not in told
+
+
+def test_a_candidate_whose_last_step_destroys_it_has_failed_and_is_told_as_any_other(tmp_path: Path):
+    images = open_images("digits")
+    design = parse_design(TINY)
+    candidate = Candidate(design_key(design), design, "draw:1", (0.2, 0.3, 0.5), 1, 1)
+    lines: list[str] = []
+    with EventLog(tmp_path / "events.ndjson") as events:
+        recipe = Recipe(learning_rate=1e30, clip_norm=0.0)
+        lab = Lab(images, split_images(images, seed=0), lambda *_: recipe, None, events, print_nothing)
+        outcome = lab.train(Work(candidate, images=64, seed=0, final=False))
+        about = {"candidate": candidate.key, "origin": "draw:1", "images": 64, "seed": 0, "final": False}
+        narrator = Narrator(events, lines.append, print_nothing, [candidate], started=0.0, seconds=1.0)
+        narrator.hear("plan", {"plan": PLAN})
+        narrator.hear("training", {**about, "reused": False, "outcome": outcome.to_dict()})
+    assert outcome.failed
+    assert "not finite" in lines[-1]
 
 
 @pytest.mark.slow

@@ -176,6 +176,16 @@ def test_a_fractional_stride_is_the_transposed_convolution_of_the_whole_one():
     assert layer.output.shape == (1, 3, 12, 10)
 
 
+@pytest.mark.parametrize(
+    ("stride", "steps"),
+    [(0.5, (2, 2)), ("0.5", (2, 2)), (1 / 3, (3, 3)), ((0.25, 1 / 7), (4, 7)), ("0.5x0.2", (2, 5)), (2.0, (2, 2))],
+)
+def test_a_stride_may_be_a_decimal(stride, steps):
+    layer = convsmith.conv("4x5", 8, stride=stride, padding=7)
+    size = {False: (4 + 14 - 8) // steps[0] + 1, True: (3 * steps[0] + 1 + 14 - 8) + 1}[stride != 2.0]
+    assert (layer.op.stride, layer.output.shape[2]) == (steps, size)
+
+
 def test_the_settings_become_the_operators_own():
     assert convsmith.conv("4x6x6", 3, stride=2, padding="same", groups=2).op == Conv2d(
         4, 2, (3, 3), (2, 2), ((0, 1), (0, 1)), groups=2, bias=False
@@ -226,6 +236,13 @@ BAD = {
         ({"kernel": 3, "dilation": 0}, r"conv: dilation must be at least 1"),
         ({"kernel": 10**6}, r"conv: kernel must be at most 100,000"),
         ({"kernel": 3, "out_channels": 0}, r"conv: out_channels must be a positive integer .*0"),
+        ({"kernel": 3, "stride": 0.3}, r"conv: stride must be a whole number or 1/n .*'0.3'"),
+        ({"kernel": 3, "stride": float("nan")}, r"conv: stride must be one number"),
+        ({"kernel": 2.5}, r"conv: kernel must be whole .*2.5"),
+        ({"kernel": None}, r"conv: kernel must be one number, .*None"),
+        ({"kernel": 3, "padding": 0.5}, r"conv: padding must be whole .*0.5"),
+        ({"kernel": 3, "padding": None}, r"conv: padding must be one number, .*None"),
+        ({"input": 4, "kernel": 3}, r"conv: input must be HxW or CxHxW .*4.*4x4"),
         ({"input": "4", "kernel": 3}, r"conv: input must be HxW or CxHxW .*'4'.*4x4"),
         ({"input": "1000000x4", "kernel": 3}, r"conv: input must have at most 100,000"),
     ],

@@ -11,7 +11,7 @@ from torch import nn
 
 import convsmith
 from convsmith.design import lower, zoo
-from convsmith.errors import ModelError
+from convsmith.errors import GateError, ModelError, QuantityError
 from convsmith.interop.onnx_file import write_onnx
 from convsmith.interop.torch_module import build
 from convsmith.interop.weights import weights_of
@@ -115,3 +115,18 @@ def test_a_module_needs_no_weights():
 def test_something_else_is_refused():
     with pytest.raises(ModelError, match=r"a reference, a design, a graph or a torch\.nn\.Module \(received 'int'\)"):
         open_model(5)
+
+
+def test_inputs_and_limits_may_be_text_as_on_the_command_line():
+    small = inspect("zoo:resnet18", "3x64x64")
+    assert small.cost.macs == inspect("zoo:resnet18", [3, 64, 64]).cost.macs == 148_557_824
+    small.check(max_macs="148.6M", max_params="12M", max_memory="1GiB")
+    with pytest.raises(GateError, match=r"macs must be at most 148,500,000"):
+        small.check(max_macs="148.5M")
+    assert 0.97 * 4e9 <= convsmith.scale("zoo:resnet18", macs="4G").to_dict()["macs"] <= 4e9
+
+
+@pytest.mark.parametrize("input", [(64, 64), (1, 3, 64, 64), (3, 0, 64), "3x64", 64], ids=str)
+def test_an_input_that_is_not_three_sizes_is_refused(input):
+    with pytest.raises(QuantityError, match="input must be 3 positive integers"):
+        inspect("zoo:resnet18", input)

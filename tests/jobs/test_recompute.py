@@ -12,7 +12,12 @@ import pytest
 
 from convsmith.cli.main import run
 from convsmith.errors import RunError
+from convsmith.jobs.fit_report import Searched, fit_report
 from convsmith.jobs.recompute import recompute
+from convsmith.search.candidate import Outcome, Training, Work
+from convsmith.search.space import Field
+from convsmith.search.statistics import judge
+from tests.search.world import make_candidate
 from tests.studio.run_folders import make_runs
 
 
@@ -68,6 +73,27 @@ def test_the_figures_are_those_that_a_plain_loop_finds_in_the_log(runs):
         own = [event for event in told if event["candidate"] == row["key"] and not event["final"]]
         assert [rung["accuracy"] for rung in row["rungs"]] == [event["outcome"]["accuracy"] for event in own]
     assert report["seconds"]["final"] == pytest.approx(sum(e["outcome"]["seconds"] for e in told if e["final"]))
+
+
+def test_the_sentence_and_the_table_say_the_same_of_the_best_rule():
+    rng, networks = (
+        np.random.default_rng(3),
+        [make_candidate(0, "draw:0", "depth"), make_candidate(1, "rule:dwr", "width")],
+    )
+    finals = tuple(
+        Training(
+            Work(one, 1000, seed, True),
+            Outcome(0.9, 0.1, 1.0, 1000, np.packbits(rng.random(400) < share).tobytes(), 400),
+        )
+        for one, share in zip(networks, (0.93, 0.91), strict=True)
+        for seed in (1, 2, 3)
+    )
+    judgement = judge(finals, seed=7)
+    field = Field(networks[0].design, tuple(networks), {"dwr": networks[1].key}, {})
+    report = fit_report(Searched({"notes": []}, (), finals, {}), judgement, field, seed=7)
+    assert judgement.against_rule is not None
+    assert 0.5 < judgement.against_rule.probability < 1
+    assert report["rules"]["dwr"]["probability_chosen_is_better"] == judgement.against_rule.probability
 
 
 @pytest.mark.slow

@@ -97,6 +97,17 @@ def test_several_limits_hold_at_once_and_the_tightest_is_filled():
         assert limits.params is None or price(solved).params <= limits.params
 
 
+def test_any_number_of_stages_is_solved_without_looking_at_all_combinations_of_their_widths():
+    """Forty stages have 3^40 combinations, and numpy no arrays of so many dimensions."""
+    stages = [{"block": "plain", "depth": 1, "width": 16 + number, "stride": 1} for number in range(40)]
+    design = make_design({
+        "name": "long", "input": [3, 8, 8], "stem": {"block": "conv", "width": 16, "stride": 1}, "stage": stages,
+        "head": {"task": "classify", "classes": 10},
+    })  # fmt: skip
+    budget = 3 * price(design).macs
+    assert 0.97 * budget <= price(solve(design, Limits(macs=budget), quantum=4)).macs <= budget
+
+
 def test_a_budget_that_cannot_be_met_says_what_the_narrowest_costs():
     with pytest.raises(BudgetError, match="the narrowest costs") as caught:
         solve(draw(random.Random(1), "residual"), Limits(macs=1_000))

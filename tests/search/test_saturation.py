@@ -49,6 +49,14 @@ def test_a_curve_that_falls_stops_at_its_top_and_one_that_only_falls_at_the_base
     assert (found.kind, found.at) == ("stops", 0)
 
 
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_single_test_image_tells_nothing_at_all(candidate, seeds):
+    found = saturation(curve(candidate, [0.0, 1.0], images=1, seeds=seeds), MARGIN)
+    assert found.kind == "unclear"
+    assert found.gains[0].difference == 1
+    assert found.gains[0].low < -1 < 1 < found.gains[0].high
+
+
 def test_few_images_tell_nothing_and_it_says_so(candidate):
     found = saturation(curve(candidate, [0.70, 0.80, 0.805, 0.81], images=300, seeds=2), MARGIN)
     assert found.kind == "unclear"

@@ -122,6 +122,11 @@ def test_a_final_of_another_run_is_taken_only_with_its_weights(memory, candidate
     here.unlink()
     there.unlink()
     assert study(here).find(work) is None
+    there.write_bytes(b"others")
+    again = dataclasses.replace(GOOD, accuracy=0.91)
+    study(there).record(work, again)  # the weights of the first are gone, and do not stand in its way
+    assert study(here).find(work) == again
+    assert here.read_bytes() == b"others"
 
 
 def test_a_cache_that_is_full_is_told_once_and_stops_nothing(memory, candidate, tmp_path, monkeypatch):

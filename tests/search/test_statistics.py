@@ -135,6 +135,16 @@ def test_a_perfect_score_is_not_certain():
     assert made.low == pytest.approx(100 / (100 + 1.96**2), abs=1e-4)
 
 
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_a_nearly_perfect_network_is_not_doubted_for_the_spread_of_others(wrong):
+    ones = np.ones((3, 1000))
+    ones[0, :wrong] = 0.0
+    # Seeds of a deviation of 2 points alone allow for a mean that much lower, images alone for four wrong ones or so.
+    made = estimate(ones, by_seed=Spread(0.02**2, 0.02**2, 1_000))
+    assert 1 - made.low == pytest.approx(1.96 * 0.02 / math.sqrt(3), rel=0.08)
+    assert made.high == 1.0
+
+
 def test_probability_follows_the_difference(candidate):
     rng = np.random.default_rng(4)
     rows = table(rng, 0.9, 3, 400)

@@ -5,21 +5,28 @@ from __future__ import annotations
 import io
 import json
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
 from convsmith.cli.main import run as run_command
 from convsmith.errors import ConvsmithError, RunError
+from convsmith.jobs import replay
+from convsmith.jobs.fit_budget import Allowance
 from convsmith.jobs.predict import predict
+from convsmith.jobs.resume_command import resume_command
 from convsmith.jobs.run_folder import RunFolder
 from convsmith.jobs.stop import stop
+from convsmith.quantities import parse_seconds
 from convsmith.studio import behind, plot, runs
 from convsmith.studio.session import Session
 from tests.studio.run_folders import started, working_on
@@ -138,6 +145,16 @@ def test_the_command_that_is_shown_goes_on_with_the_run(made, kind, tmp_path, mo
         assert command[command.index("--minutes") + 1] == f"{begin['budget']['minutes']:g}"
 
 
+@pytest.mark.parametrize("text", ["0.7ms", "2.3456789ms", "12us"])
+def test_the_command_that_is_shown_has_all_digits_that_were_given(text):
+    allowance = Allowance(latency=parse_seconds(text, "latency"))
+    begin = {"data": {"source": "digits"}, "budget": {**allowance.to_dict(), "minutes": 1.23456789}, "seed": 0}
+    words = shlex.split(resume_command(Path("run"), replay.Session("fit", begin, [], [])))
+    assert float(words[words.index("--minutes") + 1]) == 1.23456789
+    again = parse_seconds(words[words.index("--latency") + 1], "latency")
+    assert Allowance(latency=again).to_dict() == allowance.to_dict()
+
+
 def test_the_images_behind_a_cell_are_those_that_the_network_takes_so(made, tmp_path):
     digits = load_digits()
     matrix = runs.state(made.train, "")["confusion"]["matrix"]
@@ -165,13 +182,30 @@ def test_the_images_behind_a_cell_are_those_that_the_network_takes_so(made, tmp_
         behind.behind(started(made.train, tmp_path / "half", 9), "1", "2")
 
 
-def test_images_that_are_others_now_are_not_taken_for_those_of_the_run(made, tmp_path):
+def test_a_run_done_again_in_its_folder_is_judged_again(made, tmp_path):
+    target = tmp_path / "run"
+    shutil.copytree(made.train, target)
+    before = [behind.behind(target, "1", str(answer))["count"] for answer in range(10)]
+    folder = RunFolder(target)
+    network = folder.read_network()
+    with torch.no_grad():
+        head = next(layer for layer in network.module.modules() if isinstance(layer, torch.nn.Linear))
+        head.weight.zero_()
+        head.bias[:] = torch.arange(10) == 4
+    folder.write_network(network)
+    after = [behind.behind(target, "1", str(answer))["count"] for answer in range(10)]
+    assert before[1] > 0
+    assert after == [sum(before) if answer == 4 else 0 for answer in range(10)]
+
+
+@pytest.mark.parametrize("part", ["digest", "split"])
+def test_images_that_are_others_now_are_not_taken_for_those_of_the_run(made, part, tmp_path):
     target = tmp_path / "run"
     target.mkdir()
     for name in ("design.toml", "model.safetensors"):
         (target / name).write_bytes((made.train / name).read_bytes())
     report = json.loads((made.train / "report.json").read_text())
-    report["data"]["digest"] = "0" * 64
+    report["data"][part] = "0" * len(report["data"][part])
     (target / "report.json").write_text(json.dumps(report))
     (target / "events.ndjson").write_bytes((made.train / "events.ndjson").read_bytes())
     with pytest.raises(RunError, match="no longer those"):

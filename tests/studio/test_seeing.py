@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import math
+import time
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -152,6 +154,33 @@ def test_what_is_no_picture_or_no_finished_run_is_said(made, tmp_path):
         seeing.explain(made.train, "saliency", png(digit_pixels()[5, ..., 0]), "eleven", Pictures())
     with pytest.raises(StudioError, match="explained by"):
         seeing.explain(made.train, "magic", png(digit_pixels()[5, ..., 0]), "", Pictures())
+
+
+class Slow(bytes):
+    """A file that is long in saying its size, so that another request is served meanwhile."""
+
+    def __len__(self) -> int:
+        time.sleep(1e-4)
+        return super().__len__()
+
+
+def test_pictures_may_come_from_several_requests_at_once():
+    some, content, failures = Pictures(8), Slow(png(np.zeros((2, 2), np.uint8))), []
+
+    def bring() -> None:
+        try:
+            for _ in range(20):
+                some.add(content)
+        except Exception as error:
+            failures.append(error)
+
+    threads = [Thread(target=bring) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert some._files.keys() == some._pictures.keys()
 
 
 def test_files_of_pictures_are_kept_as_long_as_there_is_room(monkeypatch):

@@ -107,6 +107,25 @@ def test_a_whitened_first_layer_gives_uncorrelated_outputs_of_variance_one():
     torch.testing.assert_close(covariance, torch.eye(12, dtype=torch.float64), atol=0.02, rtol=0)
 
 
+def test_large_images_are_whitened_with_few_of_their_patches_in_memory_at_a_time(monkeypatch):
+    images = torch.randn(40, 1, 192, 192, generator=torch.Generator().manual_seed(0))
+    taken, unfold = [], nn.functional.unfold
+
+    def watched(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        taken.append(unfold(images, size))
+        return taken[-1]
+
+    monkeypatch.setattr(nn.functional, "unfold", watched)
+    layer = nn.Conv2d(1, 4, 2, bias=False)
+    assert whiten_first_layer(layer, images)
+    assert max(part.numel() for part in taken) <= 4 * 2**18
+    patches = torch.cat(taken).transpose(0, 1).flatten(1).double()
+    outputs = layer.weight.detach().flatten(1).double() @ patches
+    torch.testing.assert_close(
+        outputs @ outputs.T / outputs.shape[1], torch.eye(4, dtype=torch.float64), atol=0.02, rtol=0
+    )
+
+
 def test_a_wider_first_layer_has_both_signs_and_a_network_without_one_is_left_alone():
     images = torch.randn(16, 1, 6, 6, generator=torch.Generator().manual_seed(0))
     layer = nn.Conv2d(1, 10, 2, bias=False)
@@ -130,7 +149,7 @@ def test_a_training_whitens_its_first_layer_if_the_recipe_says_so():
         assert torch.equal(after[12:], -after[:12]) == whiten
 
 
-@pytest.mark.parametrize(("balance", "ratio"), [(0.0, 1.0), (0.5, 3.0), (1.0, 9.0)])
+@pytest.mark.parametrize(("balance", "ratio"), [(0.0, 1.0), (0.5, 3.0), (1.0, 9.0), (1, 9.0)])
 def test_rare_classes_weigh_more_and_the_average_image_weighs_one(balance: float, ratio: float):
     labels = np.array([0] * 90 + [1] * 10)
     weights = class_weights(labels, 2, balance)

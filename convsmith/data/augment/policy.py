@@ -13,7 +13,7 @@ from convsmith.errors import DataError, did_you_mean
 _Check = tuple[tuple[str, ...], str, Callable[[Any], bool]]
 
 _CHECKS: Final[tuple[_Check, ...]] = (
-    (("translate", "cutout", "draws"), "a whole number", lambda x: x == int(x)),
+    (("translate", "cutout", "draws"), "a whole number", lambda x: isinstance(x, int)),
     (("translate", "cutout", "draws", "scale", "mixup", "cutmix"), "at least 0", lambda x: x >= 0),
     (("brightness",), "at least 0 and below 1", lambda x: 0 <= x < 1),
     (("crop", "contrast", "saturation", "mix_share"), "from 0 to 1", lambda x: 0 <= x <= 1),

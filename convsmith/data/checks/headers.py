@@ -17,15 +17,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from convsmith.data.crew import in_order
-from convsmith.data.decode import FORMATS, Unreadable, decode, read_content
+from convsmith.data.decode import FORMATS, ORIENTATION, TURNED, Unreadable, decode, read_content
 from convsmith.processor import available_threads
 
 Progress = Callable[[int, int], None]
 _Row = Sequence[Any]  # height, width, size, mode, format, reason
 
 _BLOCK: Final = 64  # files to a call: what passes between processes costs as much as a small file
-_TURNED: Final = (5, 6, 7, 8)
-_ORIENTATION: Final = 0x0112
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +111,7 @@ def _read(path: str, whole: bool) -> _Row:
         if whole:
             decode(content)
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            turned = image.getexif().get(_ORIENTATION) in _TURNED
+            turned = image.getexif().get(ORIENTATION) in TURNED
             height, width = (image.width, image.height) if turned else (image.height, image.width)
             return height, width, len(content), image.mode, image.format or "", ""
     except Unreadable as error:
