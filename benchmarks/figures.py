@@ -230,6 +230,14 @@ def blocks(result: Result) -> Iterator[Row]:
             yield Row(f"{family}, at equal {unit}: {format_count(row['macs'])}, {row['milliseconds']:.2f} ms", found)
 
 
+def depth(result: Result) -> Iterator[Row]:
+    yield progress(result)
+    for each, row in result["blocks a stage"].items():
+        plain, residual = (percent(row[kind]["accuracy"]["mean"]) for kind in ("plain", "residual"))
+        gain = points(row["residual above plain"])
+        yield Row(f"3 stages of {each}: plain, residual, difference", f"{plain}; {residual}; {gain}")
+
+
 def study(result: Result) -> Iterator[Row]:
     for workers, row in result["workers"].items():
         found = f"{row['trainings_per_second']:.0f} a second, {row['milliseconds_each']:.1f} ms each"

@@ -133,6 +133,13 @@ SECTIONS = (
         "the same multiply-adds, and take the time.",
     ),
     Section(
+        "Depth with and without shortcuts",
+        "depth",
+        "python benchmarks/blocks/depth.py FOLDER",
+        figures.depth,
+        "20,000 photographs each, whatever the depth; the file has the gradients before the first step, too.",
+    ),
+    Section(
         "A whole `fit`: cifar10-20k, 8M multiply-adds, 45 minutes",
         "fit-cifar10-20k",
         "python benchmarks/fit.py FOLDER",
