@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -86,6 +87,7 @@ def conv(
         return activate(net, x, activation, name="act")
 
 
+@lru_cache(maxsize=2**12, typed=True)
 def _convolution(
     shape: Shape, width: int, kernel: int, stride: int, dilation: int, groups: int, padding: Padding, *, bias: bool
 ) -> Conv2d:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from convsmith.errors import GraphError, OpError
 from convsmith.ir.op import Op, Shape
@@ -156,7 +156,13 @@ def infer_node(name: str, op: Op, types: tuple[TensorType, ...]) -> TensorType:
         OpError: If the operator cannot take these inputs.
     """
     try:
-        return op.infer(*types)
+        return _inferred(op, types)
     except OpError as error:
         shapes = " and ".join(str(list(type.shape)) for type in types)
         raise OpError(f"{error} on input {shapes}", where=name) from error
+
+
+@lru_cache(maxsize=2**14)
+def _inferred(op: Op, types: tuple[TensorType, ...]) -> TensorType:
+    """Asked once of equal operators on equal inputs, as the blocks of a network repeat."""
+    return op.infer(*types)
