@@ -147,7 +147,7 @@ export function designView(main) {
     if (focused) document.querySelector(`[data-layer="${focused}"]`)?.focus({ preventScroll: true });
   }
 
-  const draw = onDemand(() => {
+  function paint() {
     if (!main.isConnected || main.dataset.view !== "design") return;
     if (area.value !== store.text && document.activeElement !== area) area.value = store.text;
     byId("undo").disabled = !canUndo();
@@ -168,7 +168,8 @@ export function designView(main) {
     inPlace(byId("tiles"), tiles());
     inPlace(byId("forms"), wholeDesign(picture.design), partForm(picture.sections.some((part) => part.name === section()) ? section() : "stem"));
     numbers();
-  });
+  }
+  const draw = onDemand(paint);
 
   const keys = (event) => {
     if (!(event.ctrlKey || event.metaKey) || event.altKey) return;
@@ -179,7 +180,7 @@ export function designView(main) {
     (key === "y" || event.shiftKey ? redo : undo)();
     area.value = store.text;
   };
-  const told = () => { if (!changed()) name.value = fileName(); draw(); };
+  const told = () => { if (!changed()) name.value = fileName(); paint(); }; // at once: a frame later is a frame late
   const stop = onChange(told);
   const resized = new ResizeObserver(draw);
   resized.observe(byId("figure"));
