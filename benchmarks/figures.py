@@ -238,6 +238,21 @@ def depth(result: Result) -> Iterator[Row]:
         yield Row(f"3 stages of {each}: plain, residual, difference", f"{plain}; {residual}; {gain}")
 
 
+def similarity(result: Result) -> Iterator[Row]:
+    yield progress(result)
+    figures = {
+        "within": "CKA of layers within stages",
+        "between": "CKA of layers of different stages",
+        "at_same_distance": "what a border adds between layers equally far apart",
+        "restored": "of half a layer's channels restored from the others",
+    }
+    for name, network in result["networks"].items():
+        for key, what in figures.items():
+            found = network[key]
+            spread = f" ({found['low']:.2f} to {found['high']:.2f}; {found['seeds']} seeds)" if "low" in found else ""
+            yield Row(f"{name}: {what}", f"{found['mean']:.2f}{spread}")
+
+
 def study(result: Result) -> Iterator[Row]:
     for workers, row in result["workers"].items():
         found = f"{row['trainings_per_second']:.0f} a second, {row['milliseconds_each']:.1f} ms each"

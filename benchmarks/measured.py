@@ -140,6 +140,14 @@ SECTIONS = (
         "20,000 photographs each, whatever the depth; the file has the gradients before the first step, too.",
     ),
     Section(
+        "Layers that are alike",
+        "similarity",
+        "python benchmarks/similarity.py FOLDER",
+        figures.similarity,
+        "Three stages of three blocks, six passes over photographs. Layers of one stage are more alike than those of "
+        "two because they lie nearer to each other: of the border itself nothing shows.",
+    ),
+    Section(
         "A whole `fit`: cifar10-20k, 8M multiply-adds, 45 minutes",
         "fit-cifar10-20k",
         "python benchmarks/fit.py FOLDER",

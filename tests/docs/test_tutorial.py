@@ -99,7 +99,8 @@ def test_every_number_in_the_prose_comes_out_of_a_block_or_has_its_source(name, 
         digits = len(shown.partition(".")[2])
         said = shown.replace("−", "-").removeprefix("+")
         assert said in (f"{value:,.{digits}f}", f"{100 * value:.{digits}f}")
-        assert (shown[0] in "+−") == ("above" in key), shown  # a difference has a sign, a share has none
+        differs = any(word in key for word in ("above", "distance"))
+        assert (shown[0] in "+−") == differs, shown  # a difference has a sign, a share has none
     assert numbers(prose(SOURCED.sub(" ", text))) - known_numbers(text) == set()
 
 
