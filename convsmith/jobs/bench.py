@@ -19,6 +19,7 @@ from convsmith.ir import Graph
 from convsmith.jobs.probe import check_threads
 from convsmith.jobs.step import Show, Step, ignore
 from convsmith.jobs.weighted import open_weighted
+from convsmith.quantities import in_units, parse_seconds, parse_shape
 from convsmith.training.setup import Setup
 
 SCHEMA: Final = "convsmith/bench/1"
@@ -112,23 +113,23 @@ class Bench:
 
 def bench(
     model: Any,
-    input: tuple[int, int, int] | None = None,
+    input: str | Sequence[int] | None = None,
     *,
     batch: int = 1,
     threads: int = 1,
-    runtimes: Sequence[str] | None = None,
-    seconds: float = SECONDS,
+    runtimes: str | Sequence[str] | None = None,
+    seconds: float | str = SECONDS,
     show: Show = ignore,
 ) -> Bench:
     """Time a network in every runtime here, in turns, on the same images and with the same weights.
 
     Args:
         model: A run folder, or anything that ``inspect`` takes.
-        input: (channels, height, width) in place of the model's own.
+        input: (channels, height, width), or ``"3x64x64"``, in place of the model's own.
         batch: Images in a run.
         threads: That each runtime may use.
-        runtimes: Names of ``RUNTIMES``; None for all that are installed.
-        seconds: How long to time each, at least.
+        runtimes: One or several names of ``RUNTIMES``; None for all that are installed.
+        seconds: How long to time each, at least; also as ``"500ms"``.
         show: Told of the progress.
 
     Raises:
@@ -138,13 +139,16 @@ def bench(
         RunError: If a run folder is damaged.
     """
     check_threads(threads, "bench")
-    names, missing = _installed(runtimes)
+    names, missing = _installed([runtimes] if isinstance(runtimes, str) else runtimes)
+    if input is not None:
+        channels, height, width = parse_shape(input, "input", rank=3)
+        input = (channels, height, width)
     opened = open_weighted(model, input)
     graph = _batched(opened.graph, batch)
     weights = make_weights(graph) if opened.weights is None else opened.weights
     images = np.random.default_rng(0).standard_normal(graph.inputs[0][1].shape, dtype=np.float32)
     with Setup(threads=threads).threads_set():
-        timed, failed = _timed(graph, weights, images, names, threads, seconds, show)
+        timed, failed = _timed(graph, weights, images, names, threads, in_units(seconds, parse_seconds), show)
     if not timed:
         raise ModelError("no runtime can run it", received=failed, where=graph.name)
     warnings = ("what the file does to pixels before its first layer is not timed",) if opened.takes_bytes else ()

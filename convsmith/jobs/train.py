@@ -34,7 +34,7 @@ from convsmith.training.batches import TrainingSet
 from convsmith.training.budget import Budget, Outside
 from convsmith.training.distributed import joined
 from convsmith.training.evaluate import RECALIBRATION_IMAGES, EvaluationSet, logits, recalibrate_batchnorm
-from convsmith.training.events import EventLog, read_events
+from convsmith.training.events import EventLog
 from convsmith.training.initialise import initialise
 from convsmith.training.loop import train as train_module
 from convsmith.training.recipe import Recipe
@@ -206,9 +206,8 @@ def _check_fit(design: Design, images: Images) -> None:
 
 def _check_images(folder: RunFolder, images: Images, split: Split, seed: int) -> None:
     """A resumed run must have the same images; a checkpoint knows but their number and labels."""
-    events = read_events(folder.events) if folder.events.is_file() else []
-    begun = next((event for event in reversed(events) if event["event"] == "run"), None)
-    if begun is not None and begun["seed"] == seed and not is_same_data(begun["data"], images, split):
+    begin = begun(folder.events, "run")
+    if begin is not None and begin["seed"] == seed and not is_same_data(begin["data"], images, split):
         rule = "a resumed run must keep its images, and which of them are for what"
         raise RunError(rule, where=str(folder.path), remedy="give the same images, or start a new run")
 

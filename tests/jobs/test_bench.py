@@ -32,6 +32,7 @@ def test_every_runtime_gives_the_scores_of_float64(design):
     found = convsmith.bench(design, batch=3, seconds=0.0)
     assert list(found.timed) == ["onnxruntime", "torch", "torch-nhwc", "openvino"]
     assert found.graph.inputs[0][1].shape == (3, *design.input)
+    assert convsmith.bench(design, "3x16x16", runtimes="torch", seconds=0.0).graph.inputs[0][1].shape == (1, 3, 16, 16)
     assert found.macs == 3 * convsmith.inspect(design).cost.macs
     for name, one in found.timed.items():
         assert 0 <= one.difference < 1e-5, name
@@ -60,7 +61,7 @@ def test_a_runtime_that_gives_other_scores_is_seen(design, monkeypatch):
         return lambda images: run(images) / 2
 
     monkeypatch.setitem(job.RUNTIMES, "torch", replace(honest, open=half))
-    assert convsmith.bench(design, runtimes=["torch"], seconds=0.0).timed["torch"].difference == pytest.approx(0.5)
+    assert convsmith.bench(design, runtimes="torch", seconds="1ms").timed["torch"].difference == pytest.approx(0.5)
 
 
 def test_one_that_cannot_run_the_network_leaves_the_others(design, monkeypatch, tmp_path, capsys):

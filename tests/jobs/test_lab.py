@@ -25,10 +25,20 @@ PLAN = {
 }
 
 
-def test_a_candidate_that_diverges_has_failed_at_once_and_is_not_tried_at_a_lower_rate(tmp_path: Path):
-    images = open_images("digits")
+@pytest.fixture(scope="module")
+def images():
+    return open_images("digits")
+
+
+@pytest.fixture
+def candidate():
     design = parse_design(TINY)
-    candidate = Candidate(design_key(design), design, "draw:1", (0.2, 0.3, 0.5), 1, 1)
+    return Candidate(design_key(design), design, "draw:1", (0.2, 0.3, 0.5), 1, 1)
+
+
+def test_a_candidate_that_diverges_has_failed_at_once_and_is_not_tried_at_a_lower_rate(
+    images, candidate, tmp_path: Path
+):
     steps: list[object] = []
     with EventLog(tmp_path / "events.ndjson") as events:
         recipe = Recipe(learning_rate=1e30, clip_norm=0.0)
@@ -42,10 +52,7 @@ def test_a_candidate_that_diverges_has_failed_at_once_and_is_not_tried_at_a_lowe
     assert "rollback" not in told
 
 
-def test_a_candidate_whose_last_step_destroys_it_has_failed_and_is_told_as_any_other(tmp_path: Path):
-    images = open_images("digits")
-    design = parse_design(TINY)
-    candidate = Candidate(design_key(design), design, "draw:1", (0.2, 0.3, 0.5), 1, 1)
+def test_a_candidate_whose_last_step_destroys_it_has_failed_and_is_told_as_any_other(images, candidate, tmp_path):
     lines: list[str] = []
     with EventLog(tmp_path / "events.ndjson") as events:
         recipe = Recipe(learning_rate=1e30, clip_norm=0.0)
@@ -60,11 +67,10 @@ def test_a_candidate_whose_last_step_destroys_it_has_failed_and_is_told_as_any_o
 
 
 @pytest.mark.slow
-def test_a_network_that_no_image_gets_through_is_refused_while_it_is_timed(tmp_path: Path, monkeypatch):
+def test_a_network_that_no_image_gets_through_is_refused_while_it_is_timed(
+    images, candidate, tmp_path: Path, monkeypatch
+):
     """Its last activation is dead, so only the bias of the head is left."""
-    images = open_images("digits")
-    design = parse_design(TINY)
-    candidate = Candidate(design_key(design), design, "draw:1", (0.2, 0.3, 0.5), 1, 1)
     with EventLog(tmp_path / "events.ndjson") as events:
         lab = Lab(
             images, split_images(images, seed=0), lambda *_: Recipe(), tmp_path / "weights", events, print_nothing
