@@ -173,11 +173,10 @@ def training(result: Result) -> Iterator[Row]:
 
 
 def loops(result: Result) -> Iterator[Row]:
-    goals = {"inverted residual": 3.0, "residual": 2.5}
     for name, network in result["networks"].items():
         for loop, ratio in network["times"].items():
             what = f"{name}, over {loop} {result['loops'].get(loop, 'torch')}"
-            yield at_least(what, ratio, goals[name], times) if loop == "plain" else Row(what, times(ratio))
+            yield at_least(what, ratio, result["goals"][name], times) if loop == "plain" else Row(what, times(ratio))
 
 
 def probe(result: Result) -> Iterator[Row]:
@@ -207,9 +206,10 @@ def resume(result: Result) -> Iterator[Row]:
 
 
 def minutes(result: Result) -> Iterator[Row]:
+    goal = result["goals"]["off by"]
     for name, run in result["runs"].items():
         off, asked = run["off by"], format_seconds(run["asked"])
-        yield Row(f"{name}, {asked}", format_percent(off, signed=True), "within 3 %", abs(off) <= 0.03)
+        yield Row(f"{name}, {asked}", format_percent(off, signed=True), f"within {percent(goal)}", abs(off) <= goal)
 
 
 def recipe(result: Result) -> Iterator[Row]:

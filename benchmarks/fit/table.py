@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 import trainings
-from networks import CELLS, Cell, field_of, images_of, known_as
+from networks import CELLS, Cell, field_of, file_name, images_of, known_as, time_networks
 
 from convsmith.data import Normalisation, Rows
 from convsmith.design import lower
@@ -87,26 +87,22 @@ def main() -> None:
     parser.add_argument("--so-far", action="store_true")
     given = parser.parse_args()
     cell, name = CELLS[given.cell], table_name(given.cell)
-    jobs = jobs_of(cell)
     if not given.so_far:
         with tempfile.TemporaryDirectory() as cache:
             os.environ["CONVSMITH_CACHE"] = cache
+            time_networks(cell, given.folder)
             images, _ = images_of(cell, given.folder)
             for side in {one.design.input[1] for one in field_of(cell).values()}:
                 images.at(side)
-            trainings.run(name, jobs, functools.partial(one, cell, given.folder))
+            trainings.run(name, jobs_of(cell), functools.partial(one, cell, given.folder))
+    jobs = jobs_of(cell)
     done = trainings.done(name)
     sys.stdout.write(f"{len([job for job in jobs if job in done])} of {len(jobs)} trainings of {given.cell}\n")
 
 
 def table_name(cell: str) -> str:
     """Of the file of a cell's trainings, in ``benchmarks/results``."""
-    return f"{result_name(cell)}_table"
-
-
-def result_name(cell: str) -> str:
-    """Of the file of what the experiment finds in a cell."""
-    return f"fit_{cell.replace(', ', '_')}"
+    return f"{file_name(cell)}_table"
 
 
 if __name__ == "__main__":

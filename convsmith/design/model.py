@@ -19,6 +19,8 @@ from convsmith.design.ends import HEADS, STEMS
 from convsmith.design.stride import Stride, WholeStride
 
 Size = Annotated[int, Field(ge=1)]
+Depth = Annotated[int, Field(ge=1, le=10_000)]
+"""More blocks than anyone trains; a slip of the keyboard must not cost minutes."""
 
 
 class _Part(BaseModel, extra="forbid", frozen=True, strict=True):
@@ -44,7 +46,7 @@ class Stage(_Part, frozen=True):
     """
 
     block: str
-    depth: Size
+    depth: Depth
     width: Size
     stride: WholeStride = 1
 

@@ -6,7 +6,7 @@ import json
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -16,6 +16,7 @@ from convsmith.design.ends import HEADS, STEMS
 from convsmith.design.model import Design
 from convsmith.errors import DesignError, did_you_mean
 
+_SHAPES: Final = {"model_type": "must be a table", "tuple_type": "must be a list"}
 _SECTIONS = {"stem": (STEMS, "block"), "stage": (BLOCKS, "block"), "head": (HEADS, "task")}
 
 
@@ -112,7 +113,7 @@ def _design_error(error: ErrorDetails, values: dict[str, Any], where: str) -> De
             return DesignError(f"key '{key}.{tag}' is missing", where=where, remedy=f"use one of {', '.join(names)}")
         rule = f"'{key}.{tag}' is not known"
         return DesignError(rule, received=received, where=where, remedy=_hint(str(received), list(names)))
-    rule = f"{key!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+    rule = f"{key!r}: {complaint(error)}"
     context = error.get("ctx", {})
     if "remedy" in context:
         return DesignError(rule, received=error["input"], where=where, remedy=context["remedy"])
@@ -120,6 +121,11 @@ def _design_error(error: ErrorDetails, values: dict[str, Any], where: str) -> De
     allowed = options.replace("'", "").replace(" or ", ", ").split(", ")
     remedy = did_you_mean(str(error["input"]), allowed, shown="{!r}")
     return DesignError(rule, received=error["input"], where=where, remedy=remedy)
+
+
+def complaint(error: ErrorDetails) -> str:
+    """What pydantic finds wrong, in the words of a file: it holds tables and lists, not models and tuples."""
+    return _SHAPES.get(error["type"]) or error["msg"][0].lower() + error["msg"][1:]
 
 
 def key_text(place: Sequence[int | str]) -> str:

@@ -98,6 +98,8 @@ class _Reader(TorchFunctionMode):
 
     def _attribute(self, func: Any, types: Any, args: Sequence[Any]) -> Any:
         """What ``shape`` says is known; ``mT`` is another tensor, and read as the call that gives it."""
+        if func.__name__ == "__set__" and _attribute_of(func) == "data":
+            return self._replaced(func, *args)
         same = _SAME_CALL.get(_attribute_of(func)) if func.__name__ == "__get__" else None
         if same is not None and not args[0].is_complex():
             call, *more = same(args[0].dim())
@@ -105,6 +107,17 @@ class _Reader(TorchFunctionMode):
         result = func(*args)
         made = isinstance(result, Tensor) and result is not args[0]
         return self._other(func, args, {}) if made else result
+
+    def _replaced(self, func: Any, tensor: Tensor, other: Tensor) -> None:
+        """``tensor.data = other``: from here on the one stands for the other; what is stored stays as it is."""
+        trace = self.trace
+        stored = id(tensor) in trace.params or id(tensor) in trace.buffers
+        if stored or (other.is_meta and not tensor.is_meta):  # memory cannot be taken from a tensor
+            trace.unknown.append(Unknown("Tensor.data", trace.place()[0] or "forward"))
+            return
+        if id(tensor) in trace.values or id(other) in trace.values:
+            trace.bind(tensor, trace.operand(other))
+        func(tensor, _without_memory(other) if tensor.is_meta else other)
 
     def _performed(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], stand_in: Any) -> Any:
         """The real result, standing for the values that the stand-in has."""

@@ -15,14 +15,13 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from convsmith.design.toml_file import key_text, tuples
+from convsmith.design.toml_file import complaint, key_text, tuples
 from convsmith.errors import ConvsmithError, did_you_mean
 
 Family: TypeAlias = Literal[
     "residual", "bottleneck", "depthwise", "inverted_residual", "ghost", "ghost_v2", "convnext", "plain"
 ]
 _MOST_BLOCKS: Final = 1000
-_SHAPES: Final = {"model_type": "must be a table", "tuple_type": "must be a list"}
 
 
 class SpaceError(ConvsmithError):
@@ -175,9 +174,7 @@ def _space_error(error: ErrorDetails, where: str) -> SpaceError:
     if error["type"] == "extra_forbidden":
         return SpaceError(f"key {key!r} is not known", received=received, where=where, remedy=_nearest(key))
     context = error.get("ctx", {})
-    message = str(context["error"]) if "error" in context else error["msg"][0].lower() + error["msg"][1:]
-    if error["type"] in _SHAPES:
-        message = _SHAPES[error["type"]]
+    message = str(context["error"]) if "error" in context else complaint(error)
     allowed = str(context.get("expected", "")).replace("'", "").replace(" or ", ", ").split(", ")
     remedy = did_you_mean(str(received), allowed, shown="{!r}")
     return SpaceError(f"{key!r}: {message}", received=received, where=where, remedy=remedy)

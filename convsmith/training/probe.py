@@ -27,6 +27,7 @@ from torch.nn import functional
 from convsmith import kernels
 from convsmith.errors import RunError
 from convsmith.files import cache_folder, make_folder, write_json
+from convsmith.training.allocator import memory_kept
 from convsmith.training.candidates import in_parts, ways, with_threads
 from convsmith.training.conditions import conditions
 from convsmith.training.device import available_device, cards, wait_for
@@ -42,6 +43,7 @@ _PATIENCE: Final = (
 )
 _SECOND_ROUND: Final = 3
 _FINALISTS: Final = 2
+_WHOLE: Final = 0.95  # of the seconds of a whole batch that parts may take: batch norm sees less of the batch in them
 _LEARNING_STEPS: Final = 12
 _LEARNING_IMAGES: Final = 32
 _LEARNING_SHARE: Final = 0.9  # of what float32 learns that a shorter number type must learn
@@ -81,8 +83,8 @@ def race_setups(
     Whole steps (forward, backward, update) are timed in turn, so that a slow moment of a shared machine hits every
     candidate alike; the median decides, among those of the last round. bfloat16 takes part only where the processor
     computes in it; it, or float16 on an older card, is chosen only if the network learns a few random images by heart
-    about as well as in float32. Parts of a batch take part where batch norm still sees 32 images at once. What memory
-    does not suffice for drops out; a training takes smaller parts by itself.
+    about as well as in float32. Parts of a batch take part where batch norm still sees 32 images at once, and win only
+    where they are clearly faster. What memory does not suffice for drops out; a training takes smaller parts by itself.
     """
     with torch.random.fork_rng(devices=cards(available_device())), Setup().threads_set():
         images = torch.rand(batch, *input_shape)
@@ -93,11 +95,15 @@ def race_setups(
         third = race.run(second, images=batch, share=0.3)[:_FINALISTS]
         last = [setup for best in third for setup in in_parts(best, module, batch)]
         race.run(last if race.affords(len(last), batch, share=0.5) else third, images=batch, share=0.5)
-        ranked = sorted(race.measured.items(), key=lambda pair: (-pair[1].round, pair[1].seconds))
+        ranked = sorted(race.measured.items(), key=lambda pair: (-pair[1].round, _handicapped(*pair)))
         for setup, _ in ranked:
             if setup.dtype == "float32" or _learns(setup, make_module, images):
                 return dataclasses.replace(setup, measured=tuple(row for _, row in ranked))
     return first[-1]  # not even a few images fit into memory
+
+
+def _handicapped(setup: Setup, measured: Measurement) -> float:
+    return measured.seconds if setup.micro_batch is None else measured.seconds / _WHOLE
 
 
 class _Race:
@@ -176,12 +182,13 @@ def training_step(setup: Setup, module: nn.Module, images: torch.Tensor) -> Call
 def interleaved(steps: Sequence[Callable[[], None]], seconds: float) -> list[float]:
     """Median seconds of each step, timed round after round; the first round warms up and does not count.
 
-    A step that memory does not suffice for takes infinitely long.
+    Memory is kept between steps, as in a training. A step that it does not suffice for takes infinitely long.
     """
     end = time.perf_counter() + seconds
     rounds: list[list[float]] = []
-    while len(rounds) < 2 or time.perf_counter() < end:
-        rounds.append([_seconds(step) for step in steps])
+    with memory_kept():
+        while len(rounds) < 2 or time.perf_counter() < end:
+            rounds.append([_seconds(step) for step in steps])
     return [statistics.median(times) for times in zip(*rounds[1:], strict=True)]
 
 

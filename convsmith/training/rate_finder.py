@@ -11,11 +11,14 @@ import copy
 import dataclasses
 from typing import Any, Final
 
+import torch
 from torch import nn
 
 from convsmith.errors import TrainingError
+from convsmith.training.allocator import memory_kept
 from convsmith.training.batches import TrainingSet
 from convsmith.training.budget import Budget
+from convsmith.training.device import cards
 from convsmith.training.guard import Divergence
 from convsmith.training.learner import Learner
 from convsmith.training.recipe import Recipe
@@ -67,7 +70,7 @@ def find_rate(module: nn.Module, data: TrainingSet, *, recipe: Recipe, seed: int
     rates: list[float] = []
     losses: list[float] = []
     sums = weights = 0.0
-    with setup.threads_set():
+    with setup.threads_set(), torch.random.fork_rng(devices=cards(setup.device)), memory_kept():
         for step in range(STEPS):
             rate = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
             try:

@@ -154,6 +154,7 @@ def test_defaults_never_mirror_grey_images() -> None:
         ({"crop_aspect": 0.75}, "crop_aspect must be at least 1"),
         ({"shear": 90}, "shear must be at least 0 and below 90 degrees"),
         ({"magnitude": 11}, "magnitude must be from 0 to 10"),
+        ({"scale": 1e9}, "scale must be from 0 to 10"),
         ({"mixup": float("nan")}, "mixup must be at least 0"),
         ({"flip": "yes"}, "flip must be true or false"),
         ({"operations": "rotate"}, "operations must be names"),

@@ -43,6 +43,8 @@ def refusal(text: str) -> str:
         ('"residual"', '"residul"', ["stage[1].block", "'residul'", "did you mean 'residual'?", "inverted_residual"]),
         ("depth = 2", "depht = 2", ["stage[1].depht", "did you mean 'depth'?"]),
         ("depth = 2\n", "", ["stage[1].depth", "missing"]),
+        ("depth = 2", "depth = 200000", ["stage[1].depth", "less than or equal to 10000", "received 200000"]),
+        ("classes = 10", "classes = 10\nhidden = 5", ["'head.hidden': must be a list", "received 5"]),
         ("width = 8", "width = 0", ["stage[1].width", "greater than or equal to 1", "received 0"]),
         ("width = 8", 'width = "8"', ["stage[1].width", "integer", "'8'"]),
         ("stride = 2", 'norm = "bach"', ["stage[1].norm", "did you mean 'batch'?"]),

@@ -55,6 +55,11 @@ def read_and_compute(module: nn.Module) -> Reading:
     return reading
 
 
+def replaced(tensor: Tensor, other: Tensor) -> Tensor:
+    tensor.data = other
+    return tensor
+
+
 FUNCTIONS: list[tuple[str, Callable[[Tensor], Tensor]]] = [
     ("windows of an axis", lambda x: x.unfold(2, 5, 3)),
     ("windows of the last axis", lambda x: x.unfold(-1, 7, 7)),
@@ -77,6 +82,7 @@ FUNCTIONS: list[tuple[str, Callable[[Tensor], Tensor]]] = [
     ("rows and columns exchanged by attributes", lambda x: x.mT @ x + x.mean((0, 2)).mH[:1, 1:2]),
     ("axes reversed by attributes", lambda x: x.mean((0, 1)).T * x.mean((0, 1)).H),
     ("a value seen without its gradient", lambda x: x.data + 1),
+    ("a value put in the place of another", lambda x: replaced(x + 1, 2 * x) + x),
     ("a type taken from another", lambda x: x.type_as(x) + 1),
     ("bounds in tensors", lambda x: x.clamp(torch.tensor(-0.25).to(x.dtype), torch.tensor([[0.25]]).to(x.dtype))),
     ("a bound on the left", lambda x: torch.maximum(torch.tensor(-0.25), x)),
@@ -174,6 +180,27 @@ def test_a_weight_seen_by_an_attribute_is_that_weight(seen: Callable[[Tensor], T
     reading = read_module(Turned(), IMAGE)
     assert (cost(reading.graph).params, cost(reading.graph).macs) == (5 * 14, 3 * 12 * 14 * 5)
     assert not reading.unused
+
+
+def test_a_constant_put_in_the_place_of_a_value_is_what_is_read():
+    nodes = read_module(Calls(lambda x: x + replaced(x.relu(), torch.ones(12, 1))), IMAGE).graph.nodes
+    kinds = {node.name: type(node.op).__name__ for node in nodes}
+    assert [kinds.get(name, name) for name in nodes[-1].inputs] == ["input", "Constant"]
+
+
+def test_writing_into_a_weight_is_told_and_not_done():
+    class Written(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Parameter(torch.ones(14))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.table.data = 2 * self.table
+            return x * self.table
+
+    module = Written()
+    assert [str(one) for one in read_module(module, IMAGE).unknown] == ["Tensor.data in forward"]
+    assert module.table.eq(1).all()
 
 
 def test_an_attribute_that_no_operator_gives_is_not_known():

@@ -95,10 +95,11 @@ def test_the_rate_of_a_range_test_learns_more_than_rates_at_both_ends(design, di
 
 
 @pytest.mark.slow
-def test_a_range_test_leaves_the_network_as_it_was_and_repeats(design, digits):
-    tried = module(design)
+def test_a_range_test_leaves_the_network_and_chance_as_they_were_and_repeats(design, digits):
+    tried, chance = module(design), torch.get_rng_state()
     first, second = (find_rate(tried, digits, recipe=Recipe(), seed=0, setup=SETUP) for _ in range(2))
     assert first == second
+    assert torch.equal(torch.get_rng_state(), chance)
     for one, other in zip(tried.state_dict().values(), module(design).state_dict().values(), strict=True):
         assert torch.equal(one, other)
 

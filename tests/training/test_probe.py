@@ -133,6 +133,17 @@ def test_the_choice_is_made_in_the_last_round_whatever_was_measured_before(monke
     assert {row.images for row in rows} == {64}
 
 
+@pytest.mark.parametrize(("seconds", "part"), [(0.96, None), (0.94, 32)])
+def test_parts_of_a_batch_are_chosen_only_where_clearly_faster(
+    seconds: float, part: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "computes_bfloat16", lambda: False)
+    monkeypatch.setattr(probe, "training_step", lambda setup, *_: 1.0 if setup.micro_batch is None else seconds)
+    monkeypatch.setattr(probe, "interleaved", lambda steps, _: steps)
+    monkeypatch.setattr(probe, "_seconds", lambda step: step)
+    assert race_setups(network, (3, 12, 12), 64, seconds=0.0).micro_batch == part
+
+
 def test_a_race_measures_some_of_all_setups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "available_threads", lambda: 2)
     monkeypatch.setattr(candidates, "computes_bfloat16", lambda: True)

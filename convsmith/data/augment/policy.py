@@ -14,12 +14,12 @@ _Check = tuple[tuple[str, ...], str, Callable[[Any], bool]]
 
 _CHECKS: Final[tuple[_Check, ...]] = (
     (("translate", "cutout", "draws"), "a whole number", lambda x: isinstance(x, int)),
-    (("translate", "cutout", "draws", "scale", "mixup", "cutmix"), "at least 0", lambda x: x >= 0),
+    (("translate", "cutout", "draws", "mixup", "cutmix"), "at least 0", lambda x: x >= 0),
     (("brightness",), "at least 0 and below 1", lambda x: 0 <= x < 1),
     (("crop", "contrast", "saturation", "mix_share"), "from 0 to 1", lambda x: 0 <= x <= 1),
     (("rotate", "hue"), "from 0 to 180 degrees", lambda x: 0 <= x <= 180),
     (("shear",), "at least 0 and below 90 degrees", lambda x: 0 <= x < 90),
-    (("magnitude",), "from 0 to 10", lambda x: 0 <= x <= 10),
+    (("scale", "magnitude"), "from 0 to 10", lambda x: 0 <= x <= 10),
     (("crop_aspect",), "at least 1", lambda x: x >= 1),
 )
 
@@ -39,7 +39,8 @@ class Policy:
             0 to 1; 0 never crops (Szegedy et al., "Going deeper with convolutions", 2015, with 0.08).
         crop_aspect: Largest ratio of the crop's sides, either way round.
         shear: Largest slant along the rows, in degrees.
-        scale: Largest relative change of size: by a factor from 1 / (1 + scale) to 1 + scale, evenly in its logarithm.
+        scale: Largest relative change of size, up to 10: by a factor from 1 / (1 + scale) to 1 + scale, evenly in its
+            logarithm.
         contrast: Largest relative change of the distance to the image's mean grey, up to 1.
         saturation: Largest relative change of the distance to each pixel's grey, up to 1; colour images only.
         hue: Largest turn of the colour circle in degrees; colour images only.
