@@ -3,11 +3,12 @@
 The same network, float32 and the same images. The usual recipe is that of He et al., 2016: SGD at 0.1, divided by ten
 at half and at three quarters, momentum 0.9, decay 1e-4, batch 128, images shifted by up to 4 pixels and mirrored, read
 by ``DataLoader`` and Pillow. Accuracy is a matter of images seen, speed one of the machine, so they are measured apart:
-accuracy over seeds, one thread each; images per second of both in turn, on all cores (``training.py``). Seconds are
+accuracy over seeds, one thread each, the usual recipe too with the kernels of convsmith, which give the same numbers
+sooner; images per second of both in turn, on all cores, the usual loop with torch alone (``training.py``). Seconds are
 images seen over images per second.
 
 python benchmarks/accuracy.py cifar10-20k           # goes on where it was stopped
-python benchmarks/accuracy.py cifar10-20k --rates   # then this, where nothing else runs
+python benchmarks/accuracy.py cifar10-20k --rates   # the table of what is done, where nothing else runs
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from convsmith.data import Normalisation, open_images
 from convsmith.data.augment import Policy
 from convsmith.design import lower
 from convsmith.interop.torch_module import build
+from convsmith.training.allocator import memory_kept
 from convsmith.training.batches import TrainingSet
 from convsmith.training.budget import Budget
 from convsmith.training.evaluate import logits, recalibrate_batchnorm
@@ -48,6 +50,8 @@ SEEDS = range(5)
 NATURAL = Policy(flip=True, translate=SHIFT)
 RECIPE = Recipe(policy=NATURAL)
 OURS = [f"convsmith {epochs}" for epochs in (6, 8, 10)]
+JOBS = [(arm, seed) for arms in ((USUAL, *OURS[:2]), OURS[2:]) for seed in SEEDS for arm in arms]
+SETUP = Setup(kernels=True, threads=1)
 
 
 def load(folder: Path) -> tuple[TrainingSet, TrainingSet]:
@@ -64,25 +68,25 @@ def load(folder: Path) -> tuple[TrainingSet, TrainingSet]:
 def train_usual(folder: Path, seed: int) -> nn.Module:
     torch.manual_seed(seed)
     random.seed(seed)
-    module = initialise(build(lower(DESIGN)), seed).train()
+    module = SETUP.place(initialise(build(lower(DESIGN)), seed)).train()
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     drops = [round(EPOCHS * share) for share in DROPS]
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, drops)
     loader = DataLoader(Files(folder / "train"), 128, shuffle=True)
-    for _ in range(EPOCHS):
-        for images, labels in loader:
-            optimizer.zero_grad()
-            functional.cross_entropy(module(images), labels).backward()
-            optimizer.step()
-        schedule.step()
+    with memory_kept():
+        for _ in range(EPOCHS):
+            for images, labels in loader:
+                optimizer.zero_grad()
+                functional.cross_entropy(SETUP.forward(module, images), labels).backward()
+                optimizer.step()
+            schedule.step()
     return module.eval()
 
 
 def train_ours(data: TrainingSet, recipe: Recipe, epochs: float, seed: int) -> nn.Module:
-    setup = Setup(kernels=True, threads=1)
     module = initialise(build(lower(DESIGN)), seed)
-    train(module, data, recipe=recipe, budget=Budget(epochs=epochs), seed=seed, setup=setup)
-    return recalibrate_batchnorm(module, data, setup)
+    train(module, data, recipe=recipe, budget=Budget(epochs=epochs), seed=seed, setup=SETUP)
+    return recalibrate_batchnorm(module, data, SETUP)
 
 
 def one(folder: Path, arm: str, seed: int) -> trainings.Row:
@@ -91,7 +95,7 @@ def one(folder: Path, arm: str, seed: int) -> trainings.Row:
         module, normalisation = train_usual(folder, seed), Normalisation((MEAN,) * 3, (STD,) * 3)
     else:
         module, normalisation = train_ours(learn, RECIPE, float(arm.split()[1]), seed), learn.normalisation
-    scores = logits(module, test.pixels, normalisation, Setup(threads=1))
+    scores = logits(module, test.pixels, normalisation, SETUP)
     return {"accuracy": accuracy(scores, test.labels)}
 
 
@@ -103,11 +107,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as cache:
         os.environ["CONVSMITH_CACHE"] = cache
         learn, _ = load(arguments.folder)
-        jobs = [(arm, seed) for seed in SEEDS for arm in (USUAL, *OURS)]
-        rows = trainings.run("accuracy", jobs, functools.partial(one, arguments.folder))
-        found = {arm: trainings.over_seeds(rows, arm, SEEDS) for arm in (USUAL, *OURS)}
         if not arguments.rates:
+            trainings.run("accuracy", JOBS, functools.partial(one, arguments.folder))
             return
+        rows = trainings.done("accuracy")
+        found = {arm: trainings.over_seeds(rows, arm, SEEDS) for arm in (USUAL, *OURS)}
+        found = {arm: row for arm, row in found.items() if row["seeds"] == found[USUAL]["seeds"]}
         segment, setup = ours(DESIGN, learn)
         train_folder = arguments.folder / "train"
         speeds = rates(
@@ -126,12 +131,13 @@ def main() -> None:
         / (usual_rate if arm == USUAL else median["convsmith"])
         for arm in found
     }  # fmt: skip
-    reached = [arm for arm in OURS if found[arm]["mean"] >= goal]
+    reached = [arm for arm in found if arm != USUAL and found[arm]["mean"] >= goal]
     soonest = min(reached, key=lambda arm: seconds[arm]) if reached else None
     harness.write(
         "accuracy",
         {
-            "goal": "at least 5 times sooner",
+            "goals": {"times sooner": 5.0},
+            "trainings": {"done": len(rows), "planned": len(JOBS)},
             "accuracy": found,
             "images_per_second": speeds,
             "setup": setup,
