@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Tests start hundreds of processes, and none should compile the modules again.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: fit test check lint install bench peers-env bench-peers bench-loops bench-sweep replay browser database pictures clean
+.PHONY: fit test check fast lint install bench peers-env bench-peers bench-loops bench-sweep replay browser database pictures clean
 
 # The main job on the embedded digits, report included.
 fit: install
@@ -27,8 +27,11 @@ lint: install
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
-# Lint, types, layers and the fast tests: what one runs all day.
-check: lint
+# Lint, types, layers and the fast tests, side by side: what one runs all day.
+check: install
+	@$(MAKE) --no-print-directory --output-sync=target -j 2 lint fast
+
+fast: install
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 # Everything, as CI runs it.

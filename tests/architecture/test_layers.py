@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -21,6 +23,7 @@ def test_a_layer_imports_only_from_layers_below_it():
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_a_planted_violation_is_caught(tmp_path):
     shutil.copytree(ROOT / "convsmith", tmp_path / "convsmith")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)

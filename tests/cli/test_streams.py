@@ -57,6 +57,7 @@ def test_a_reader_that_leaves_early_is_no_error(arguments):
     assert program.wait() == 0
 
 
+@pytest.mark.slow
 def test_a_terminal_without_unicode_is_no_error(tmp_path):
     (tmp_path / "x.toml").write_text(DESIGN.replace("NAME", "汉字\\n2"), encoding="utf-8")
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
@@ -97,6 +98,7 @@ def test_only_work_that_can_go_on_is_said_to(command, monkeypatch, capsys):
     assert ("--resume" in capsys.readouterr().err) == (command in RESUMABLE)
 
 
+@pytest.mark.slow
 def test_an_output_that_takes_nothing_is_one_clear_line():
     with open("/dev/full", "wb") as full:
         done = subprocess.run([*PROGRAM, "zoo", "vgg16"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)

@@ -206,6 +206,7 @@ def test_all_changes_of_place_are_one_resampling_in_the_order_that_is_documented
     assert_rounded(augmented(policy, batch), oracles)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     name=st.sampled_from(["rotate", "shear_x", "shear_y", "translate_x", "translate_y"]),

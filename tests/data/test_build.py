@@ -52,6 +52,7 @@ def entry(root: Path, cache: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fork", [True, False])
 def test_the_number_of_workers_leaves_no_trace(
     mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fork: bool

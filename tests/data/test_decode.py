@@ -212,6 +212,7 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
         read_image("a\0b")
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]), st.data())
 @pytest.mark.filterwarnings("ignore")

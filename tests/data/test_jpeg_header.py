@@ -65,6 +65,7 @@ def test_the_unusual_is_left_to_pillow(mode: str) -> None:
     assert read_jpeg_header(odd[mode]) is None
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.sampled_from(KINDS[:6]), st.data())
 def test_the_decoder_never_finds_another_size(options: dict[str, Any], data: st.DataObject) -> None:

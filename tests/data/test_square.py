@@ -40,6 +40,7 @@ def assert_near(pixels: NDArray[np.uint8], oracle: NDArray[np.int64]) -> None:
     assert difference.max() < 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(375, 500), (1500, 2000), (1203, 901), (321, 363)])
 @pytest.mark.parametrize("fit", ["squash", "letterbox"])
 def test_a_reduced_photograph_is_near_the_full_decode(shape: tuple[int, int], fit: Fit) -> None:

@@ -104,6 +104,7 @@ def test_a_fit_finds_the_prices_of_a_machine_that_keeps_to_the_model(equations):
     assert statistics.median(abs(ratio - 1) for ratio in ratios) < 0.01
 
 
+@pytest.mark.slow
 def test_other_programs_that_slow_down_a_tenth_of_the_kernels_do_not_move_the_prices_much(equations):
     rng = random.Random(0)
     disturbed = [
@@ -121,6 +122,7 @@ def test_prices_are_never_negative(equations):
     assert min(fit_prices(equations[:400]).values()) >= 0
 
 
+@pytest.mark.slow
 def test_the_trials_have_some_of_every_work_of_the_zoo():
     known = set(synthetic().seconds)
     for name in zoo.names():

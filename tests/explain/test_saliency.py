@@ -38,6 +38,7 @@ def test_occlusion_is_the_mean_fall_over_the_squares_that_cover_a_pixel(score, i
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_occlusion_is_that_of_captum(network, score, image):
     theirs = Occlusion(network.module).attribute(image, (1, 2, 2), strides=(1, 2, 2), target=TARGET)
     np.testing.assert_allclose(occlusion(score, image[0], 2, 2), theirs[0, 0].detach(), atol=1e-9)

@@ -12,6 +12,7 @@ from convsmith.ir import Builder, TensorType
 from convsmith.ops import Conv2d, Flatten, Linear, ReLU
 
 
+@pytest.mark.slow
 def test_every_value_is_what_a_hook_sees(network, image):
     module, graph = network.module, network.graph
     seen = {}

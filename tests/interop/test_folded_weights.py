@@ -74,6 +74,7 @@ def started(path: Path, ours: Graph | None = None) -> torch.nn.Module:
     return module.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fold", [False, True])
 def test_the_network_computes_what_the_file_does(fold, trained, tmp_path):
     module, images = trained

@@ -28,6 +28,7 @@ def design():
     return convsmith.design.parse_design(SMALL)
 
 
+@pytest.mark.slow
 def test_every_runtime_gives_the_scores_of_float64(design):
     found = convsmith.bench(design, batch=3, seconds=0.0)
     assert list(found.timed) == ["onnxruntime", "torch", "torch-nhwc", "openvino"]

@@ -49,6 +49,7 @@ def sound(tmp_path_factory):
     return sound_folder(tmp_path_factory.mktemp("sound") / "set")
 
 
+@pytest.mark.slow
 def test_every_planted_defect_is_found(planted):
     found, _ = planted
     assert {"test/2/leak.png", "train/2/005.png"} in paths(found, "leak")

@@ -93,6 +93,7 @@ def limited(seconds):
     return Limits(others=(Measure("latency", seconds, network_seconds, str, macs=1_000_000),))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [0.3, 0.9, 1.0, 1.05, 1.4, 3.0])
 def test_every_finalist_keeps_the_latency_as_measured_and_fills_it(factor):
     limits = limited(1e-3)
@@ -175,6 +176,7 @@ def test_a_latency_that_no_network_reaches_says_the_fastest_measured():
     check_latency(stand, space, 1e-3 * float(suggested[1]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "allowance", [Allowance(macs=10**7), Allowance(params=10**5), Allowance(file_size=10**6)], ids=str
 )
@@ -209,6 +211,7 @@ def test_a_correction_makes_predictions_right_for_each_family():
         assert better(candidate.design) == pytest.approx(stand.seconds(candidate.design))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_goes_on_with_the_networks_it_has_whatever_is_measured_now(tmp_path, digits, monkeypatch):
     split = split_images(digits, seed=0)
 

@@ -42,6 +42,7 @@ def saved(design, folder, *, rename=lambda name: name):
     return folder / "net.safetensors", folder / "net.toml", weights
 
 
+@pytest.mark.slow
 def test_weights_are_read_with_their_design_and_the_last_layer_starts_anew_for_other_classes(digits, tmp_path):
     other = parse_design(TINY.replace("classes = 10", "classes = 7").replace("[1, 8, 8]", "[1, 16, 16]"))
     file, design, weights = saved(other, tmp_path)

@@ -116,6 +116,7 @@ def test_evaluate_and_predict_read_picture_files_as_the_exported_file_reads_pixe
         assert dict(one.labels) == pytest.approx({str(label): share for label, share in enumerate(expected)}, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_names_that_no_utf8_can_say_are_trained_on_reported_and_exported(design, tmp_path):
     images, name = digit_folder(tmp_path / "digits", np.arange(150)), os.fsdecode(b"9\xff")
     (images / "9").rename(images / name)
@@ -161,6 +162,7 @@ def manifest(folder, splits=None, invert=False):
     return folder / "set.csv"
 
 
+@pytest.mark.slow
 def test_images_that_were_divided_anew_or_are_others_are_not_taken_for_those_of_the_run(tmp_path, design):
     images, out = manifest(tmp_path), tmp_path / "run"
     train(design, images, out=out, epochs=1)

@@ -124,6 +124,7 @@ def test_what_is_not_finite_stays_so(dtype: torch.dtype, bad: float):
     assert not depthwise(x, torch.ones(3, 1, 3, 3), 1, 1)[0, 1, 2, 3].isfinite()
 
 
+@pytest.mark.slow
 @settings(max_examples=120)
 @given(
     shape=maps,
@@ -156,6 +157,7 @@ def test_a_depthwise_convolution_is_torchs(
     close(module.weight.grad, weight.grad, 2e-5)
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(
     shape=maps,

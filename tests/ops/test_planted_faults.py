@@ -201,6 +201,7 @@ class SecondRolled(nn.Module):
         return torch.cat((first, second.roll(1, 2), *others), 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("check", "op_class"), [pytest.param(check, op, id=f"{check}-{fault}") for check, fault, op in FAULTS]
 )

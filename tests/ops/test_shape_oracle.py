@@ -90,6 +90,7 @@ def test_two_values_spread_over_each_other_as_in_numpy(first, second, seed):
     assert Add().terms(*types) == Terms(add=expected.size)
 
 
+@pytest.mark.slow
 @checked
 @given(shapes, shapes, st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), seeds)
 def test_matrix_products_are_numpys(first, second, rows, inner, columns, seed):
@@ -151,6 +152,7 @@ def test_moving_elements_is_numpys(shape, data, seed):
     assert_is(Slice(axis, start, stop, step), array[(slice(None),) * axis + (slice(start, stop, step),)], array)
 
 
+@pytest.mark.slow
 @checked
 @given(shapes, shapes, st.data(), seeds)
 def test_new_shapes_are_numpys(shape, other, data, seed):
@@ -201,6 +203,7 @@ def test_reductions_are_numpys(shape, data, keepdim, seed):
             assert_is(Reduce(function, axes, keepdim, correction), expected, array)
 
 
+@pytest.mark.slow
 @checked
 @given(shapes, st.data(), seeds)
 def test_concatenation_is_numpys(shape, data, seed):

@@ -46,6 +46,7 @@ def pool(study, elsewhere):
     return Pool(study, lambda: elsewhere.hands, elsewhere.submit, elsewhere.first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hands", [1, 3, 50])
 def test_a_race_of_many_hands_is_that_of_one(hands, world, memory):
     expected = raced(world(), memory()).to_dict()

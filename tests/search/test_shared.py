@@ -81,6 +81,7 @@ def test_a_larger_budget_informs_a_smaller_one_where_the_networks_coincide(world
     }
 
 
+@pytest.mark.slow
 def test_a_stopped_run_pays_again_for_its_own_trainings_only(world, memory, tmp_path):
     first = world()
     run(first, SharedStudy(memory(), Results(CONTEXT, tmp_path / "a"), first.clock), [])

@@ -33,6 +33,7 @@ def trained(candidate, images, loss):
     return Training(Work(candidate, images, 0, False), Outcome(0.5, loss, 1.0, images, None, 1000))
 
 
+@pytest.mark.slow
 def test_networks_never_trained_are_ranked(networks):
     seen, unseen = networks[:30], networks[30:]
     rng = np.random.default_rng(0)

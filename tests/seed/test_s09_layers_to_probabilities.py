@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 import torch
 
 from convsmith.cli.main import run
@@ -67,6 +68,7 @@ def test_what_is_linear_is_a_matrix_and_the_whole_is_their_product():
     assert graph.node("pooling").op.matrix(graph.types["activation"], {}) is None
 
 
+@pytest.mark.slow
 def test_the_module_learns_which_third_of_the_image_is_bright():
     torch.manual_seed(0)
     module = build(network()).train()

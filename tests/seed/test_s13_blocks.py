@@ -31,6 +31,7 @@ def test_a_network_made_of_the_block_costs_what_is_published(block, capsys):
     assert (totals["params"], totals["macs"]) == (params, macs)
 
 
+@pytest.mark.slow
 def test_squeeze_and_excitation_in_the_form_of_each_family(capsys):
     """Gates of 1/4 of the entering channels (EfficientNet), or of the inner ones, to a multiple of 8 (MobileNetV3)."""
     for name, layer, channels in (

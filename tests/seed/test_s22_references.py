@@ -3,6 +3,7 @@
 import json
 from itertools import pairwise
 
+import pytest
 import torch
 from torch import nn
 
@@ -13,6 +14,7 @@ from convsmith.interop.torch_module import build
 from convsmith.interop.weights import load_weights
 
 
+@pytest.mark.slow
 def test_the_generator_computes_what_that_of_pytorchs_example_does():
     """Radford et al., 2016; a 4x4 kernel makes 4x4 of one pixel, and each layer after it doubles the map."""
     torch.manual_seed(0)

@@ -140,6 +140,7 @@ def test_an_edited_text_says_the_same_as_an_edited_value(text, number, key, valu
         assert tomllib.loads(found) == wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_layer_of_a_network_is_the_same_layer_in_the_lab(name):
     graph = designs.inspected(zoo.text(name)).graph

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import psutil
+import pytest
 import torch
 
 from convsmith.training.allocator import memory_kept
@@ -30,6 +31,7 @@ def measured() -> tuple[int, int, int, int]:
     return usual, kept, meanwhile - before, psutil.Process().memory_info().rss - before
 
 
+@pytest.mark.slow
 def test_memory_stays_within_and_goes_back_after() -> None:
     """In a process of its own: one that did other things may have a hole of this size in its heap."""
     done = subprocess.run([sys.executable, __file__], capture_output=True, check=True)

@@ -76,6 +76,7 @@ def end_at_once(number: int, frame: object) -> None:
     raise Crash
 
 
+@pytest.mark.slow
 def test_an_application_that_handles_sigterm_itself_keeps_its_handler() -> None:
     received: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))

@@ -22,6 +22,7 @@ from convsmith.training.progress import Progress
 from convsmith.training.recipe import Recipe
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe",
     [
@@ -47,6 +48,7 @@ def test_the_selection_set_is_judged_with_the_weights_that_are_returned() -> Non
     assert trained.accuracy == accuracy(logits(trained.module, pixels, NORMALISATION, SETUP), labels)
 
 
+@pytest.mark.slow
 def test_the_curve_has_a_point_for_each_hundredth_and_an_evaluation_for_each_quarter() -> None:
     recipe, (pixels, labels) = Recipe(batch=4, policy=None), blobs(20, seed=99)
     history = run(recipe=recipe, budget=Budget(images=800), select=EvaluationSet(pixels, labels)).history
@@ -54,6 +56,7 @@ def test_the_curve_has_a_point_for_each_hundredth_and_an_evaluation_for_each_qua
     assert all((point.accuracy is None) is (point.fraction < 0.25) for point in history)
 
 
+@pytest.mark.slow
 def test_bfloat16_learns_too() -> None:
     pixels, labels = blobs(300, seed=99)
     setup = dataclasses.replace(SETUP, dtype="bfloat16")
@@ -127,6 +130,7 @@ def test_layout_and_dtype_of_the_returned_module_do_not_betray_the_setup() -> No
     assert all(tensor.is_contiguous() for tensor in trained.module.state_dict().values())
 
 
+@pytest.mark.slow
 def test_the_average_holds_weights_between_those_it_saw() -> None:
     plain = run(recipe=Recipe(batch=16, ema=0.0))
     averaged = run(recipe=Recipe(batch=16, ema=0.2))

@@ -172,6 +172,7 @@ def test_checkpoints_that_are_all_damaged_are_not_passed_over_in_silence(tmp_pat
         run(checkpoints=tmp_path, resume=True)
 
 
+@pytest.mark.slow
 def test_resuming_without_a_checkpoint_starts(tmp_path: Path) -> None:
     assert_same(run(), run(checkpoints=tmp_path / "new", resume=True))
 
