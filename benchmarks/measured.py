@@ -120,8 +120,6 @@ SECTIONS = (
         "minutes",
         "python benchmarks/minutes.py",
         figures.minutes,
-        "Missed where the cache is still empty, as the pace of the last judging is then known too late, and where "
-        "whole trainings are long beside the time.",
     ),
     Section("The recipe", "recipe", "python benchmarks/recipe.py FOLDER", figures.recipe),
     Section(
