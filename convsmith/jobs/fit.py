@@ -212,6 +212,7 @@ def _race(
         emit=record.hear(narrator.hear),
         settle=entry.settle,
         crew=crew,
+        past=record.past(),
     )
 
 

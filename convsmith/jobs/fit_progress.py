@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from convsmith.jobs.fit_score import Scorer
-from convsmith.jobs.past import told_time
+from convsmith.jobs.past import past_note, told_time
 from convsmith.jobs.step import Show, Step, Tell
 from convsmith.quantities import format_count, format_percent, format_seconds
 from convsmith.search.candidate import Candidate
@@ -52,6 +52,8 @@ class Narrator:
         if event == "plan":
             for number, rung in enumerate(fields["plan"]["rungs"], start=1):
                 self._tell(f"plan: rung {number}, {rung['candidates']} networks, {format_seconds(rung['seconds'])}")
+        elif event == "past":
+            self._tell(past_note(fields)[0])
         elif event == "rung":
             count, images = len(fields["candidates"]), format_count(fields["images"])
             self._tell(f"rung {fields['number']}: {count} networks see {images} images each")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from convsmith.jobs.fit_report import Searched, accuracy_report, fit_report
-from convsmith.jobs.past import reuse_note, reuse_report
+from convsmith.jobs.past import past_note, reuse_note, reuse_report
 from convsmith.jobs.replay import Event, Session
 from convsmith.quantities import format_count, format_percent
 from convsmith.search.candidate import Candidate, Outcome, Training, Work
@@ -37,7 +37,7 @@ def searched_report(session: Session) -> dict[str, Any]:
             "final": sum(one.outcome.seconds for one in searched.finals),
         },
     }
-    report["notes"] = [*report["notes"], *begin.get("start", ()), *reuse_note(reused)]
+    report["notes"] = [*report["notes"], *begin.get("start", ()), *past_note(session.last("past")), *reuse_note(reused)]
     if judgement is not None:
         report["accuracy"] = accuracy_report(judgement.accuracy, begin["data"]["test"])
     if judged is None:

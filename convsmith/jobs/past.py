@@ -59,6 +59,16 @@ def reuse_note(reused: dict[str, Any]) -> list[str]:
     ]
 
 
+def past_note(past: Mapping[str, Any] | None) -> list[str]:
+    """What a ``past`` event says, as a sentence, if there was one."""
+    if past is None:
+        return []
+    return [
+        f"{past['trainings']:,} trainings of {past['networks']:,} other networks by earlier runs say which of the "
+        "drawn networks to try; --fresh would not ask them."
+    ]
+
+
 def told_time(training: Mapping[str, Any]) -> str:
     """What a ``training`` event took, or where it was taken from."""
     if training.get("recorded") is not None:

@@ -64,6 +64,7 @@ class Policy:
         draws: Most drawn networks that enter beside the rules.
         proposed: Share of their places in the first rung that is given away when the others have been trained.
         revived: Share of the places in each later rung that is given away so.
+        informed: Share of the drawn networks that enter where trainings of earlier runs tell which.
         surrogate: Whether rungs are ranked, and places given away, by what all trainings together say.
         hopeless: Share of the shortest training below which a search is not begun.
     """
@@ -81,6 +82,7 @@ class Policy:
     draws: int = 16
     proposed: float = 1 / 2
     revived: float = 1 / 3
+    informed: float = 1 / 2
     surrogate: bool = True
     hopeless: float = 0.0
 

@@ -70,6 +70,7 @@ def race(
     emit: Emit = lambda event, fields: None,
     settle: Callable[[Sequence[Candidate]], Sequence[Candidate]] = lambda field: field,
     crew: Crew | None = None,
+    past: Sequence[Training] = (),
 ) -> Race:
     """Find the finalists among ``candidates`` and train them for the record, by ``deadline``.
 
@@ -86,11 +87,13 @@ def race(
         clock: Seconds that never go back.
         deadline: The moment on ``clock`` when all must be done. At least one final is made even when it has passed.
         seed: Seed of the rungs; the finals use the seeds after it, which played no part in the choice.
-        emit: Told of ``dropped``, ``plan``, ``rung``, ``start``, ``training``, ``proposed``, ``ranking``, ``finals``,
-            ``settled`` and ``stop``.
+        emit: Told of ``past``, ``dropped``, ``plan``, ``rung``, ``start``, ``training``, ``proposed``, ``ranking``,
+            ``finals``, ``settled`` and ``stop``.
         settle: Gives for networks that are to enter the finals those that do, one for each in the same order: itself,
             or one that keeps what was promised. Whom it replaces is said by ``Candidate.replaces``.
         crew: Who trains, in place of ``train`` in this process.
+        past: Trainings of earlier runs on the same images by the same recipe, of any networks. What they say about the
+            drawn ones decides which of them enter, and fewer do.
 
     Raises:
         TrainingError: If no candidate could be trained.
@@ -110,7 +113,7 @@ def race(
         settle=settle,
         name=_race_name(known, load, seed),
     )
-    plan = track.start(known)
+    plan = track.start(known, past, seed)
     entrants = tuple(unique[key] for key in plan.entrants)
     rungs, standing, full = run_rungs(track, known, entrants, plan, seed)
     tried = {training.candidate.key for rung in rungs for training in rung}

@@ -19,11 +19,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from convsmith.errors import RunError
+from convsmith.errors import ConvsmithError, RunError
 from convsmith.files import cache_folder, make_folder, write_atomically, writing
-from convsmith.search.candidate import Outcome, Work
+from convsmith.search.candidate import Outcome, Training, Work
 
 _FORMAT: Final = 1
+_SEARCHED: Final = 1_000  # trainings read to learn from; each takes about a millisecond
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Results:
         self.context = dict(context)
         self._read = 0
         self._known: dict[tuple[Any, ...], list[Found]] = {}
+        self._asked: dict[tuple[Any, ...], dict[str, Any]] = {}
 
     def find(self, work: Work) -> Found | None:
         """The first training of ``work`` that is on record and did not fail; also one recorded a moment ago."""
@@ -79,6 +81,15 @@ class Results:
         """All of them, oldest first: one is done again where its weights are gone."""
         self._catch_up()
         return self._known.get(work.identity, ())
+
+    def searched(self) -> list[Training]:
+        """The last trainings of searches on record, oldest first; of those done several times the first."""
+        self._catch_up()
+        found: list[Training] = []
+        for key, asked in [(key, asked) for key, asked in self._asked.items() if not asked["final"]][-_SEARCHED:]:
+            with contextlib.suppress(ConvsmithError, KeyError, TypeError, ValueError):  # of another version
+                found.append(Training(Work.from_dict(asked), self._known[key][0].outcome))
+        return found
 
     def append(self, work: Work, outcome: Outcome, weights: Path | None = None) -> None:
         """Record a training that did not fail, and wait until it is on the disk.
@@ -116,20 +127,20 @@ class Results:
         self._read += len(whole) + len(end)
         for line in whole.split(b"\n"):
             with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, RunError):
-                key, found = _parse(line)
+                asked, found = _parse(line)
+                key = (asked["candidate"]["key"], asked["images"], asked["seed"], asked["final"])
+                self._asked.setdefault(key, asked)
                 self._known.setdefault(key, []).append(found)
 
 
-def _parse(line: bytes) -> tuple[tuple[Any, ...], Found]:
-    """Key and training of a line; any of several errors if it is damaged or of another format."""
+def _parse(line: bytes) -> tuple[dict[str, Any], Found]:
+    """Work and training of a line; any of several errors if it is damaged or of another format."""
     row = json.loads(line)
     entry = row["entry"]
     if row["sha256"] != _checksum(entry) or entry["format"] != _FORMAT:
         raise ValueError("not a line of this format")
-    asked = entry["work"]
-    key = (asked["candidate"]["key"], asked["images"], asked["seed"], asked["final"])
     outcome = Outcome.from_dict(entry["outcome"])
-    return key, Found(outcome, entry["recorded"], entry.get("weights", ""), entry.get("digest", ""))
+    return entry["work"], Found(outcome, entry["recorded"], entry.get("weights", ""), entry.get("digest", ""))
 
 
 def _checksum(entry: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from convsmith.search.candidate import STRATA, Candidate, Training, Work
 from convsmith.search.plan import LADDERS, Plan, Policy, Step, divide, kept, tolerated
 from convsmith.search.statistics import rank_agreement
-from convsmith.search.surrogate import LEAST, Surrogate
+from convsmith.search.surrogate import LEAST, Surrogate, tells
 from convsmith.search.track import Track, in_order
 
 
@@ -125,12 +125,12 @@ def _proposed(
     seed: int,
 ) -> list[Candidate]:
     """Networks that were not trained in the last of the rungs and may be the best of all."""
-    done = _from_scratch(rungs)
+    done = _evidence(track, rungs)
     out = {one.candidate.key for one in (*rungs[-1], *(one for one in done if one.outcome.failed))}
     pool = {one.key: one for one in known if one.key not in out and one.key not in track.dropped and not one.start}
 
     def choose() -> list[str]:
-        if not _tells(done):
+        if not tells(done):
             return list(pool)[:count]
         chance = int.from_bytes(hashlib.sha256(f"{seed} {number}".encode()).digest()[:8])
         return [one.key for one in Surrogate(done, full).propose(list(pool.values()), count, chance)]
@@ -142,21 +142,23 @@ def _proposed(
 
 def _expected(track: Track, rungs: Sequence[Sequence[Training]], full: int) -> Mapping[str, float]:
     """The loss to be expected of each trained network after a full training; nothing where too little is known."""
-    done = _from_scratch(rungs)
-    if not track.policy.surrogate or not _tells(done):
+    done = _evidence(track, rungs)
+    if not track.policy.surrogate or not tells(done):
         return {}
-    good = {one.candidate.key: one.candidate for one in done if not one.outcome.failed}
+    good = {one.candidate.key: one.candidate for one in _from_scratch(rungs) if not one.outcome.failed}
     return Surrogate(done, full).expected(list(good.values()))
 
 
+def _evidence(track: Track, rungs: Sequence[Sequence[Training]]) -> list[Training]:
+    """The trainings that say something of others, those of earlier runs among them."""
+    done = _from_scratch(rungs)
+    own = {one.work.identity for one in done}
+    return [*done, *(one for one in track.past if one.work.identity not in own)]
+
+
 def _from_scratch(rungs: Sequence[Sequence[Training]]) -> list[Training]:
-    """The trainings that say something of others: not those of given weights."""
+    """Those not of given weights, which say nothing of other networks."""
     return [one for one in itertools.chain(*rungs) if not one.candidate.start]
-
-
-def _tells(done: Sequence[Training]) -> bool:
-    """Whether trainings suffice for a surrogate."""
-    return len({one.candidate.key for one in done if not one.outcome.failed}) >= LEAST
 
 
 def _divided(

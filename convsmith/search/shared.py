@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convsmith.errors import RunError
-from convsmith.search.candidate import Outcome, Work
+from convsmith.search.candidate import Outcome, Training, Work
 from convsmith.search.crew import Record
 from convsmith.search.racing import Emit
 from convsmith.search.results import Found, Results
@@ -82,6 +82,10 @@ class SharedStudy:
         if self._study.find(work) is not None:
             return True
         return not self._fresh and (self._weights is None or not work.final) and self._results.find(work) is not None
+
+    def past(self) -> Sequence[Training]:
+        """What earlier searches trained, of these networks and others."""
+        return () if self._fresh else self._results.searched()
 
     def record(self, work: Work, outcome: Outcome) -> None:
         """Keep one finished training, for this run and for others."""

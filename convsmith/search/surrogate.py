@@ -1,10 +1,10 @@
 """What the trainings so far say about networks that were trained shorter, or not at all.
 
-The logarithm of the loss is a sum of power laws of depth, width and resolution, an effect of each family of blocks, and
-the learning speed: how the loss falls with the images seen, which depth and width may change, for short training
-favours wide networks (Bello et al. 2021, arXiv 2103.07579, section 6). What these leave is a Gaussian process. All of
-it is one Gaussian process with explicit basis functions (Rasmussen and Williams 2006, section 2.7), so the spread of a
-prediction covers the power laws too.
+The logarithm of the loss is a sum of power laws of depth, width and resolution, an effect of each family of blocks, one
+of the cost where networks of several budgets were trained, and the learning speed: how the loss falls with the images
+seen, which depth and width may change, for short training favours wide networks (Bello et al. 2021, arXiv 2103.07579,
+section 6). What these leave is a Gaussian process. All of it is one Gaussian process with explicit basis functions
+(Rasmussen and Williams 2006, section 2.7), so the spread of a prediction covers the power laws too.
 """
 
 from __future__ import annotations
@@ -26,6 +26,13 @@ Array = NDArray[np.float64]
 LEAST: Final = 8
 """Networks below which nothing is learned from their trainings."""
 
+
+def tells(done: Sequence[Training]) -> bool:
+    """Whether trainings suffice for a surrogate."""
+    return len({one.candidate.key for one in done if not one.outcome.failed}) >= LEAST
+
+
+_ONE_BUDGET: Final = 0.05  # standard deviation of the logarithm of the cost of networks of one budget, at most
 _POWER: Final = 0.7  # exponent of the power laws; the process bends them
 _LEVEL: Final = 10.0  # prior variance of the level, in those of the outcomes
 _SPEED: Final = 0.3  # prior standard deviation of what depth and width do to the speed of learning
@@ -47,6 +54,8 @@ class Surrogate:
         self._families = sorted({stage.block for one in good for stage in one.candidate.design.stage})[1:]
         lengths = np.array([math.log(one.work.images / full) for one in good])
         self._timed = bool(np.ptp(lengths) > 0.01)
+        costs = np.array([math.log(one.candidate.macs) for one in good])
+        self._cost, self._costs = float(costs.mean()), float(costs.std())
         places = np.array([self._place(one.candidate) for one in good])
         spread = places.std(axis=0)
         self._centre, self._scale = places.mean(axis=0), np.where(spread > 1e-6, spread, 1.0)
@@ -54,7 +63,7 @@ class Surrogate:
         self._mean, self._spread = float(losses.mean()), max(float(losses.std()), 1e-9)
         values = (losses - self._mean) / self._spread
         self._keys = np.array([one.candidate.key for one in good])
-        self._x, self._basis = self._scaled(places), self._functions(places, lengths)
+        self._x, self._basis = self._scaled(places), self._functions(places, lengths, costs)
         trend = self._basis @ self._basis.T + _LEVEL
         rest = (self._keys[:, np.newaxis] == self._keys) + np.eye(len(good))
         kernels = {length: matern(self._x, self._x, length) for length in _LENGTHS}
@@ -71,7 +80,8 @@ class Surrogate:
         """Mean of the logarithm of the loss after a full training, (candidates,), and its covariance."""
         places = np.array([self._place(candidate) for candidate in candidates])
         keys = np.array([candidate.key for candidate in candidates])
-        x, basis = self._scaled(places), self._functions(places, np.zeros(len(candidates)))
+        costs = np.array([math.log(candidate.macs) for candidate in candidates])
+        x, basis = self._scaled(places), self._functions(places, np.zeros(len(candidates)), costs)
 
         def covariance(x2: Array, basis2: Array, keys2: NDArray[np.str_]) -> Array:
             own = self._noise**2 * (keys[:, np.newaxis] == keys2)
@@ -122,11 +132,13 @@ class Surrogate:
     def _scaled(self, places: Array) -> Array:
         return (places - self._centre) / self._scale
 
-    def _functions(self, places: Array, lengths: Array) -> Array:
-        """Power laws of depth, width and resolution, families, and what changes with the images seen."""
+    def _functions(self, places: Array, lengths: Array, costs: Array) -> Array:
+        """Power laws of depth, width and resolution, families, cost, and what changes with the images seen."""
         x = self._scaled(places)
         laws = np.exp(-_POWER * (places[:, :3] - self._centre[:3]))
         columns = [(laws - 1) / (_POWER * self._scale[:3]), x[:, 5:]]
+        if self._costs > _ONE_BUDGET:
+            columns.append((costs[:, np.newaxis] - self._cost) / self._costs)
         if self._timed:
             t = lengths[:, np.newaxis]
             columns += [t, _SPEED * t * x[:, :2]]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +12,9 @@ from convsmith.errors import TrainingError
 from convsmith.quantities import format_count
 from convsmith.search.candidate import Candidate, Training, Work
 from convsmith.search.crew import Crew, Done, Record
+from convsmith.search.past import evidence, from_notes, noted
 from convsmith.search.plan import Load, Plan, Policy, in_turns, is_hopeless, least_time, make_plan
+from convsmith.search.surrogate import Surrogate, tells
 
 Emit = Callable[[str, dict[str, Any]], None]
 
@@ -34,6 +38,7 @@ class Track:
         load: What one training goes through.
         policy: The constants of the search.
         reserve: Seconds kept for the finals.
+        past: Trainings of earlier runs that say something about networks of this one.
         dropped: Why networks could not even be timed, by their keys.
     """
 
@@ -63,6 +68,7 @@ class Track:
         self.policy = policy
         self.emit = emit
         self.reserve = 0.0
+        self.past: tuple[Training, ...] = ()
         self.dropped: dict[str, str] = {}
 
     def left(self) -> float:
@@ -74,8 +80,13 @@ class Track:
         """Trainings that go on at the same time now."""
         return self._crew.hands
 
-    def start(self, known: Sequence[Candidate]) -> Plan:
+    def start(self, known: Sequence[Candidate], past: Sequence[Training], seed: int) -> Plan:
         """Time who is trained at first and make the plan, or take all that it depends on from the record.
+
+        Args:
+            known: All networks there are.
+            past: Trainings of earlier runs.
+            seed: Of what chance decides.
 
         Raises:
             TooShort: If a search that is begun has not the time for a rung.
@@ -83,17 +94,20 @@ class Track:
         """
         self.load = Load(**self.decide("load", lambda: dataclasses.asdict(self.load)))
         self.policy = Policy(**self.decide("policy", lambda: dataclasses.asdict(self.policy)))
+        self.past = from_notes(self.decide("past", lambda: noted(evidence(past, known))))
+        if self.past:
+            networks = len({training.candidate.key for training in self.past})
+            self.emit("past", {"trainings": len(self.past), "networks": networks})
         self.reserve = self.policy.reserve * self.left()
         ready = [candidate for candidate in known if candidate.ready]
         drawn = [candidate for candidate in known if not (candidate.rule or candidate.ready)]
-        drawn = [*ready, *drawn[: self.policy.draws]]
+        drawn = [*ready, *self._foremost(drawn, seed)]
         rules = [candidate for candidate in known if candidate.rule]
         first = len(drawn) - self.policy.held(len(drawn))
         if not self.measure("paces", [*rules, *drawn[:first]]):
             causes = "; ".join(dict.fromkeys(self.dropped.values()))
             raise TrainingError("no network could be trained", received=causes, where="search")
-        entering = {candidate.key for candidate in (*rules, *drawn)} - self.dropped.keys()
-        field = [candidate for candidate in known if candidate.key in entering]
+        field = [candidate for candidate in (*rules, *drawn) if candidate.key not in self.dropped]
         paces = dict(zip([candidate.key for candidate in field], self.paces(field), strict=True))
 
         def available() -> float:
@@ -104,6 +118,21 @@ class Track:
         plan = make_plan(self.decide("time", available), field, paces, self.load, self.policy, hands)
         self.emit("plan", {"plan": plan.to_dict(), "paces": dict(self._paces)})
         return plan
+
+    def _foremost(self, drawn: Sequence[Candidate], seed: int) -> Sequence[Candidate]:
+        """The drawn networks that enter: the first ones, or fewer that may be the best by what earlier runs trained."""
+        policy = self.policy
+        if not (policy.surrogate and tells(self.past)):
+            return drawn[: policy.draws]
+        longest = max(training.work.images for training in self.past)
+        chance = int.from_bytes(hashlib.sha256(f"{seed} foremost".encode()).digest()[:8])
+
+        def choose() -> list[str]:
+            count = math.ceil(policy.informed * policy.draws)
+            return [one.key for one in Surrogate(self.past, longest).propose(drawn, count, chance)]
+
+        by_key = {candidate.key: candidate for candidate in drawn}
+        return [by_key[key] for key in self.decide("foremost", choose)]
 
     def _check_time(self, field: Sequence[Candidate], paces: Mapping[str, float], hands: int) -> None:
         left = self.left()

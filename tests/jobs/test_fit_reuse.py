@@ -10,7 +10,9 @@ from jobs_small_fit import PLENTY, quick
 
 from convsmith.jobs.evaluate import evaluate
 from convsmith.jobs.fit import fit
+from convsmith.jobs.fit_replay import searched_report
 from convsmith.jobs.lab import Lab
+from convsmith.jobs.replay import read_session
 from convsmith.training.events import read_events
 
 
@@ -51,6 +53,18 @@ def test_a_second_search_trains_nothing_and_exports_the_same_network(first, trai
     both = [evaluate(folder, "digits").to_dict() for folder in (tmp_path / "run", first.folder)]
     assert both[0]["accuracy"] == both[1]["accuracy"]
     assert first.report["reused"]["trainings"] == 0
+
+
+@pytest.mark.slow
+def test_a_search_of_half_the_budget_asks_what_that_of_the_whole_trained(first, trained, tmp_path):
+    known = {(one["candidate"], one["images"]) for one in trainings(first.folder) if not one["final"]}
+    told = []
+    done = fit("digits", macs=30_000, minutes=PLENTY, out=tmp_path / "run", tell=told.append)
+    sentence = f"{len(known)} trainings of {len({key for key, _ in known})} other networks by earlier runs say"
+    assert any(sentence in line for line in told)
+    assert any(sentence in note for note in done.report["notes"])
+    assert done.report["reused"]["trainings"] == 0
+    assert searched_report(read_session(tmp_path / "run" / "events.ndjson"))["notes"] == done.report["notes"]
 
 
 @pytest.mark.slow

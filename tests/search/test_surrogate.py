@@ -7,30 +7,15 @@ import pytest
 from scipy.stats import spearmanr
 
 from convsmith.scaling import Limits
-from convsmith.search.candidate import Outcome, Training, Work
 from convsmith.search.space import Space, make_field
 from convsmith.search.surrogate import Surrogate, matern
-
-FULL = 100_000
+from tests.search.power_law import FULL, log_loss, trained
 
 
 @pytest.fixture(scope="module")
 def networks():
     space = Space(Limits(macs=1_000_000), channels=3, native=32, classes=10)
     return make_field(space, 60, seed=3).candidates
-
-
-def log_loss(candidate, images, *, slow=0.0):
-    """Power laws of depth and width, a family that is worse, and deep networks that learn more slowly."""
-    design = candidate.design
-    depth = sum(stage.depth for stage in design.stage)
-    width = np.prod([stage.width for stage in design.stage]) ** (1 / len(design.stage))
-    end = 0.5 + 1.0 / depth + 4.0 / width + 0.1 * (design.stage[0].block == "inverted_residual")
-    return end * (images / FULL) ** -(0.3 + slow * math.log(depth / 8))
-
-
-def trained(candidate, images, loss):
-    return Training(Work(candidate, images, 0, False), Outcome(0.5, loss, 1.0, images, None, 1000))
 
 
 @pytest.mark.slow
@@ -89,7 +74,7 @@ def test_proposals_are_good_different_and_repeatable(networks):
 
 
 def test_failed_trainings_and_networks_that_are_all_alike_do_no_harm(networks):
-    failed = Training(Work(networks[0], FULL, 0, False), Outcome(0.0, math.inf, 1.0, 0, None, 1000, "diverged"))
+    failed = trained(networks[0], FULL, math.inf)
     done = [failed, *(trained(networks[1], FULL, 0.5) for _ in range(8))]
     assert Surrogate(done, FULL).expected(networks[1:2])[networks[1].key] == pytest.approx(0.5, rel=1e-3)
 
@@ -114,3 +99,16 @@ def test_what_is_a_networks_own_is_told_from_chance_by_a_second_training(network
     ]
     found = np.log([*Surrogate(done, FULL).expected(networks).values()])
     assert 0.6 < np.polyfit(own, found - law, 1)[0] < 1
+
+
+def test_networks_of_another_budget_say_which_shapes_are_good(networks):
+    """Half as good again is told from what a budget changes by a few trainings of its own."""
+    space = Space(Limits(macs=2_000_000), channels=3, native=32, classes=10)
+    larger = make_field(space, 60, seed=4).candidates
+    there = [trained(one, FULL, log_loss(one, FULL)) for one in larger]
+    here = [trained(one, FULL, 1.5 * log_loss(one, FULL)) for one in networks[:8]]
+    unseen, truth = networks[8:], [log_loss(one, FULL) for one in networks[8:]]
+    alone, both = (Surrogate(done, FULL).expected(unseen) for done in (here, [*there, *here]))
+    ranks = [spearmanr([found[one.key] for one in unseen], truth).statistic for found in (alone, both)]
+    assert ranks[1] > max(0.9, ranks[0])
+    assert np.median([both[one.key] for one in unseen]) == pytest.approx(1.5 * np.median(truth), rel=0.1)
