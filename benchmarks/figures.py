@@ -288,6 +288,19 @@ def searcher(result: Result) -> Iterator[Row]:
         yield Row(arm, "; ".join(f"{row['regret']:.2f} in {time}" for time, row in by_time.items()))
 
 
+def warm(result: Result) -> Iterator[Row]:
+    way, share = "warm, 60 % of the time", result["goals"]["share of the time"]
+    for time, kinds in result["regret"].items():
+        for kind, what in (("choice", "its choice"), ("delivered", "the network as it was trained")):
+            behind = kinds[kind][way]["less cold"]
+            found = f"{behind['mean']:.2f} points ({behind['low']:.2f} to {behind['high']:.2f})"
+            text = f"warm in {percent(share)} of the time, first search {time}: {what} behind that of a cold one"
+            yield Row(text, found, "none", behind["low"] <= 0)
+        behind = kinds["delivered"]["warm"]["less cold"]
+        found = f"{-behind['mean']:.2f} points ({-behind['high']:.2f} to {-behind['low']:.2f})"
+        yield Row(f"warm in all of the time, first search {time}: the network as it was trained ahead", found)
+
+
 def fit_photographs(result: Result) -> Iterator[Row]:
     low, high = (percent(end) for end in result["accuracy"]["ci95"])
     yield Row("the chosen network", f"{percent(result['accuracy']['test'])} ({low} to {high})")
