@@ -316,5 +316,8 @@ def fit_photographs(result: Result) -> Iterator[Row]:
     macs, budget = [row["macs"] for row in result["candidates"]], result["budget"]["macs"]
     within = sum(0.97 * budget < one <= budget for one in macs) / len(macs)
     yield at_least(f"of {len(macs)} networks trained, those within 97 % to 100 % of the budget", within, 1, percent)
+    trained = sum(rung["seconds"] for one in result["candidates"] for rung in one["rungs"])
+    planned = 1 - (trained + result["seconds"]["final"]) / result["seconds"]["search"]
+    yield at_most("of the search's time, what was not training", planned, 0.03, percent)
     used, asked = result["seconds"]["total"], 60 * result["budget"]["minutes"]
     yield Row("time used of that given", percent(used / asked))
