@@ -148,7 +148,7 @@ SECTIONS = (
     Section(
         "A whole `fit`: cifar10-20k, 8M multiply-adds, 45 minutes",
         "fit-cifar10-20k",
-        "python benchmarks/fit.py FOLDER",
+        "python benchmarks/fit/whole.py FOLDER",
         figures.fit_photographs,
     ),
     Section("A study that workers share in PostgreSQL", "study", "python benchmarks/study.py", figures.study),

@@ -1,14 +1,19 @@
 """The main job on real photographs: what `fit` reaches, beside every named rule at the same budget and recipe.
 
-python benchmarks/fit.py FOLDER --macs 8000000 --minutes 45 --name cifar10-20k
+Figures go into ``results/fit-NAME.json``; the picture, with the map of shares, into ``NAME.png`` beside this file.
+
+python benchmarks/fit/whole.py FOLDER --macs 8000000 --minutes 45 --name cifar10-20k
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 import tempfile
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import harness
 
@@ -35,6 +40,7 @@ def main() -> None:
     report = found.report
     data = {key: report["data"][key] for key in ("images", "train", "select", "test", "side", "channels")}
     harness.write(f"fit-{arguments.name}", {**{key: report[key] for key in KEPT}, "data": data, "seed": arguments.seed})
+    shutil.copy(out / "results.png", Path(__file__).with_name(f"{arguments.name}.png"))
     if arguments.out is None:
         shutil.rmtree(out.parent)
 
