@@ -221,6 +221,35 @@ def recipe(result: Result) -> Iterator[Row]:
             yield Row(name, points(gain))
 
 
+def regularisation(result: Result) -> Iterator[Row]:
+    yield progress(result)
+    gains: dict[str, list[str]] = {}
+    for arm, gain in result["above label smoothing"].items():
+        network, strength = arm.rsplit(" | ", 1)
+        if gain["seeds"] > 1 and strength != "label smoothing":
+            gains.setdefault(network, []).append(f"{strength} {100 * gain['mean']:+.1f}")
+    for network, found in gains.items():
+        width, passes = network.split(" | ")
+        macs, seeds = result["macs"][width], result["accuracy"][f"{network} | label smoothing"]["seeds"]
+        what = f"{width} width, {format_count(macs)} MACs, {passes} passes: points over label smoothing alone"
+        yield Row(what, f"{'; '.join(found)} ({seeds} seeds)")
+
+
+def experiment(result: Result) -> Iterator[Row]:
+    yield progress(result)
+    for time, found in result["times"].items():
+        length = f"finals of up to {format_count(found['full'])} images"
+        for arm, row in found["arms"].items():
+            ahead = "" if arm == "ours" else f"; ours {row['ours above']['mean']:+.2f} points above"
+            yield Row(f"{arm}, {length}", f"{row['accuracy']['mean']:.2f} %{ahead}")
+        best = sorted(found["rules"].items(), key=lambda pair: -pair[1]["as long"])
+        for name, rule in best[:3]:
+            text = f"{rule['as long']:.2f} %, with all the time {rule['all the time']:.2f} %"
+            yield Row(f"{name}, trained as long as ours, {time}", text)
+        for claim, holds in result["claims"][time].items():
+            yield Row(f"{claim}, {time}", "holds" if holds else "does not hold")
+
+
 def blocks(result: Result) -> Iterator[Row]:
     yield progress(result)
     for equal, unit in (("macs", "multiply-adds"), ("latency", "time")):
