@@ -38,7 +38,7 @@ FASHION = Path("/usr/share/datasets/fashion-mnist")
 DRAWN = 24
 SEED = 0
 HOUR = 3600.0
-LATENCY = 0.5e-3
+LATENCY = 0.3e-3
 """Seconds of onnxruntime for one image, on one thread."""
 
 
