@@ -123,6 +123,14 @@ SECTIONS = (
     ),
     Section("The recipe", "recipe", "python benchmarks/recipe.py FOLDER", figures.recipe),
     Section(
+        "How much regularisation a network wants",
+        "regularisation",
+        "python benchmarks/regularisation.py FOLDER",
+        figures.regularisation,
+        "Mirrored, shifted, with label smoothing: the recipe. More of it costs accuracy at every size, so the recipe "
+        "does not go by the size.",
+    ),
+    Section(
         "Kinds of blocks",
         "blocks",
         "python benchmarks/blocks/families.py FOLDER",
