@@ -133,7 +133,8 @@ def _proposed(
         if not tells(done):
             return list(pool)[:count]
         chance = int.from_bytes(hashlib.sha256(f"{seed} {number}".encode()).digest()[:8])
-        return [one.key for one in Surrogate(done, full).propose(list(pool.values()), count, chance)]
+        surrogate = Surrogate(done, full, budgets=bool(track.past))
+        return [one.key for one in surrogate.propose(list(pool.values()), count, chance)]
 
     keys = track.decide(f"proposed {number}", choose)
     track.emit("proposed", {"number": number, "candidates": keys})
@@ -146,7 +147,7 @@ def _expected(track: Track, rungs: Sequence[Sequence[Training]], full: int) -> M
     if not track.policy.surrogate or not tells(done):
         return {}
     good = {one.candidate.key: one.candidate for one in _from_scratch(rungs) if not one.outcome.failed}
-    return Surrogate(done, full).expected(list(good.values()))
+    return Surrogate(done, full, budgets=bool(track.past)).expected(list(good.values()))
 
 
 def _evidence(track: Track, rungs: Sequence[Sequence[Training]]) -> list[Training]:

@@ -26,13 +26,7 @@ Array = NDArray[np.float64]
 LEAST: Final = 8
 """Networks below which nothing is learned from their trainings."""
 
-
-def tells(done: Sequence[Training]) -> bool:
-    """Whether trainings suffice for a surrogate."""
-    return len({one.candidate.key for one in done if not one.outcome.failed}) >= LEAST
-
-
-_ONE_BUDGET: Final = 0.05  # standard deviation of the logarithm of the cost of networks of one budget, at most
+_ONE_BUDGET: Final = 0.05  # most that the logarithms of the costs of networks of one budget are spread by
 _POWER: Final = 0.7  # exponent of the power laws; the process bends them
 _LEVEL: Final = 10.0  # prior variance of the level, in those of the outcomes
 _SPEED: Final = 0.3  # prior standard deviation of what depth and width do to the speed of learning
@@ -41,21 +35,27 @@ _SIZES: Final = (0.2, 0.5, 1.0)  # standard deviation of the process, in those o
 _NOISES: Final = (0.1, 0.2, 0.4, 0.8)  # the same of chance; what is a network's own is taken to be as much
 
 
+def tells(done: Sequence[Training]) -> bool:
+    """Whether trainings suffice for a surrogate."""
+    return len({one.candidate.key for one in done if not one.outcome.failed}) >= LEAST
+
+
 class Surrogate:
     """Predicts losses from finished trainings.
 
     Args:
         done: Trainings of ``LEAST`` networks or more; failed ones are left out.
         full: Images of a full training: what is predicted is the loss after these.
+        budgets: Whether networks of several budgets are among them.
     """
 
-    def __init__(self, done: Sequence[Training], full: int) -> None:
+    def __init__(self, done: Sequence[Training], full: int, *, budgets: bool = False) -> None:
         good = [training for training in done if not training.outcome.failed]
         self._families = sorted({stage.block for one in good for stage in one.candidate.design.stage})[1:]
         lengths = np.array([math.log(one.work.images / full) for one in good])
         self._timed = bool(np.ptp(lengths) > 0.01)
         costs = np.array([math.log(one.candidate.macs) for one in good])
-        self._cost, self._costs = float(costs.mean()), float(costs.std())
+        self._cost, self._costs = float(costs.mean()), float(costs.std()) if budgets else 0.0
         places = np.array([self._place(one.candidate) for one in good])
         spread = places.std(axis=0)
         self._centre, self._scale = places.mean(axis=0), np.where(spread > 1e-6, spread, 1.0)

@@ -129,7 +129,8 @@ class Track:
 
         def choose() -> list[str]:
             count = math.ceil(policy.informed * policy.draws)
-            return [one.key for one in Surrogate(self.past, longest).propose(drawn, count, chance)]
+            surrogate = Surrogate(self.past, longest, budgets=True)
+            return [one.key for one in surrogate.propose(drawn, count, chance)]
 
         by_key = {candidate.key: candidate for candidate in drawn}
         return [by_key[key] for key in self.decide("foremost", choose)]

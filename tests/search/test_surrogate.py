@@ -108,7 +108,8 @@ def test_networks_of_another_budget_say_which_shapes_are_good(networks):
     there = [trained(one, FULL, log_loss(one, FULL)) for one in larger]
     here = [trained(one, FULL, 1.5 * log_loss(one, FULL)) for one in networks[:8]]
     unseen, truth = networks[8:], [log_loss(one, FULL) for one in networks[8:]]
-    alone, both = (Surrogate(done, FULL).expected(unseen) for done in (here, [*there, *here]))
+    alone = Surrogate(here, FULL).expected(unseen)
+    both = Surrogate([*there, *here], FULL, budgets=True).expected(unseen)
     ranks = [spearmanr([found[one.key] for one in unseen], truth).statistic for found in (alone, both)]
     assert ranks[1] > max(0.9, ranks[0])
     assert np.median([both[one.key] for one in unseen]) == pytest.approx(1.5 * np.median(truth), rel=0.1)
