@@ -38,20 +38,22 @@ def done(name: str) -> dict[Job, Row]:
     return {(row["arm"], row["seed"]): row for row in map(json.loads, lines)}
 
 
-def run(name: str, jobs: Sequence[Job], train: Callable[[str, int], Row], *, each: int = 1) -> dict[Job, Row]:
+def run(name: str, jobs: Sequence[Job], train: Callable[[str, int], Row], *, anew: bool = True) -> dict[Job, Row]:
     """Do what is missing of ``jobs``, in their order, and return all.
 
     Args:
         name: Of the benchmark.
         jobs: What the table needs.
         train: Does one; a function of a module, as it is called in other processes.
-        each: Trainings of a process before a new one takes its place: more where starting one takes as long.
+        anew: Each in a process of its own; otherwise a process does many, which saves starting it.
     """
     found = done(name)
     missing = [job for job in jobs if job not in found]
     context = multiprocessing.get_context("spawn")
+    # Between one and no limit lies a fault of Python 3.11: a pool whose processes have reached it waits for ever.
+    most = 1 if anew else None
     with ProcessPoolExecutor(
-        available_threads(), context, torch.set_num_threads, (1,), max_tasks_per_child=each
+        available_threads(), context, torch.set_num_threads, (1,), max_tasks_per_child=most
     ) as pool:
         waiting = {pool.submit(train, *job): job for job in missing}
         for future in as_completed(waiting):

@@ -94,7 +94,7 @@ def main() -> None:
             images, _ = images_of(cell, given.folder)
             for side in {one.design.input[1] for one in field_of(cell).values()}:
                 images.at(side)
-            trainings.run(name, jobs_of(cell), functools.partial(one, cell, given.folder), each=50)
+            trainings.run(name, jobs_of(cell), functools.partial(one, cell, given.folder), anew=False)
     jobs = jobs_of(cell)
     done = trainings.done(name)
     sys.stdout.write(f"{len([job for job in jobs if job in done])} of {len(jobs)} trainings of {given.cell}\n")
