@@ -12,6 +12,7 @@ import dataclasses
 import fcntl
 import hashlib
 import json
+import math
 import os
 import shutil
 import time
@@ -24,6 +25,8 @@ from convsmith.files import cache_folder, make_folder, write_atomically, writing
 from convsmith.search.candidate import Outcome, Training, Work
 
 _FORMAT: Final = 1
+_ALIKE: Final = ("data", "split", "recipe")
+"""Keys of a context that decide what a training says of others; setup and machine change little but its time."""
 _SEARCHED: Final = 5_000  # trainings read to learn from, in a second
 
 
@@ -83,13 +86,33 @@ class Results:
         return self._known.get(work.identity, ())
 
     def searched(self) -> list[Training]:
-        """The last trainings of searches on record, oldest first; of those done several times the first."""
-        self._catch_up()
+        """The last trainings of searches on the same data by the same recipe, with whatever setup, oldest first.
+
+        Of those done several times the first counts.
+        """
+        done: dict[tuple[Any, ...], tuple[float, dict[str, Any], Outcome]] = {}
+        for one in self._alike():
+            for key, asked in one._asked.items():
+                first = one._known[key][0]
+                if not asked["final"] and first.recorded < done.get(key, (math.inf,))[0]:
+                    done[key] = first.recorded, asked, first.outcome
         found: list[Training] = []
-        for key, asked in [(key, asked) for key, asked in self._asked.items() if not asked["final"]][-_SEARCHED:]:
+        for _, asked, outcome in sorted(done.values(), key=lambda row: row[0])[-_SEARCHED:]:
             with contextlib.suppress(ConvsmithError, KeyError, TypeError, ValueError):  # of another version
-                found.append(Training(Work.from_dict(asked), self._known[key][0].outcome))
+                found.append(Training(Work.from_dict(asked), outcome))
         return found
+
+    def _alike(self) -> list[Results]:
+        """The results of all setups and machines, on the same data by the same recipe, as they are now."""
+        contexts = [self.context, *map(_context, sorted(self._path.parent.glob("*.ndjson")))]
+        found = {
+            one._path: one
+            for one in (Results(context, self._path.parent) for context in contexts if context)
+            if all(one.context.get(key) == self.context.get(key) for key in _ALIKE)
+        }
+        for one in found.values():
+            one._catch_up()
+        return list(found.values())
 
     def append(self, work: Work, outcome: Outcome, weights: Path | None = None) -> None:
         """Record a training that did not fail, and wait until it is on the disk.
@@ -131,6 +154,15 @@ class Results:
                 key = (asked["candidate"]["key"], asked["images"], asked["seed"], asked["final"])
                 self._asked.setdefault(key, asked)
                 self._known.setdefault(key, []).append(found)
+
+
+def _context(path: Path) -> dict[str, str] | None:
+    """What all lines of a file have in common; None if the first one is damaged."""
+    try:
+        with path.open("rb") as stream:
+            return dict(json.loads(stream.readline())["entry"]["context"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _parse(line: bytes) -> tuple[dict[str, Any], Found]:

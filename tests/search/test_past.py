@@ -138,9 +138,11 @@ def test_of_very_many_trainings_those_of_the_nearest_budgets_are_taken_in_their_
 
 @pytest.mark.parametrize("fresh", [False, True])
 def test_a_search_of_half_the_budget_is_told_of_the_whole_ones(field, others, memory, tmp_path, fresh):
-    context = {"data": "digits", "recipe": "usual"}
+    context = {"data": "digits", "recipe": "usual", "conditions": "four threads"}
     first, second = Machine(), Machine()
-    first.race(others, SharedStudy(memory(), Results(context, tmp_path), lambda: first.now))
+    there = Results({**context, "conditions": "two threads"}, tmp_path)  # probes choose differently from run to run
+    first.race(others, SharedStudy(memory(), there, lambda: first.now))
+    (tmp_path / "damaged.ndjson").write_text("{")
     study = SharedStudy(memory(), Results(context, tmp_path), lambda: second.now, fresh=fresh)
     second.race(field, study, study.past())
     searched = {work.identity for work in first.works if not work.final}
