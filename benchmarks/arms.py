@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 from convsmith.search.candidate import Candidate, Outcome, Training, Work
 from convsmith.search.plan import Load, Policy, policy_for
-from convsmith.search.racing import race
+from convsmith.search.racing import Race, race
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.search.world import Memory
@@ -74,20 +74,32 @@ Arm = Callable[[Task, Machine], list[Training]]
 """Searches, and returns its finals."""
 
 
-def ours(task: Task, machine: Machine, policy: Policy | None = None) -> list[Training]:
+def run_race(
+    field: Sequence[Candidate],
+    machine: Machine,
+    seconds: float,
+    seed: int,
+    policy: Policy | None = None,
+    past: Sequence[Training] = (),
+) -> Race:
     """The race, as ``fit`` runs it."""
-    result = race(
-        [*task.rules, *task.draws],
+    return race(
+        field,
         train=machine.train,
         time_candidate=machine.time,
         study=Memory(),
         load=machine.load,
-        policy=policy or policy_for(task.seconds),
+        policy=policy or policy_for(seconds),
         clock=machine.clock,
-        deadline=task.seconds,
-        seed=task.seed,
+        deadline=seconds,
+        seed=seed,
+        past=past,
     )
-    return list(result.finals)
+
+
+def ours(task: Task, machine: Machine, policy: Policy | None = None) -> list[Training]:
+    """What our race ends with."""
+    return list(run_race([*task.rules, *task.draws], machine, task.seconds, task.seed, policy).finals)
 
 
 def random_search(task: Task, machine: Machine) -> list[Training]:

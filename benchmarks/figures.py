@@ -235,21 +235,6 @@ def regularisation(result: Result) -> Iterator[Row]:
         yield Row(what, f"{'; '.join(found)} ({seeds} seeds)")
 
 
-def experiment(result: Result) -> Iterator[Row]:
-    yield progress(result)
-    for time, found in result["times"].items():
-        length = f"finals of up to {format_count(found['full'])} images"
-        for arm, row in found["arms"].items():
-            ahead = "" if arm == "ours" else f"; ours {row['ours above']['mean']:+.2f} points above"
-            yield Row(f"{arm}, {length}", f"{row['accuracy']['mean']:.2f} %{ahead}")
-        best = sorted(found["rules"].items(), key=lambda pair: -pair[1]["as long"])
-        for name, rule in best[:3]:
-            text = f"{rule['as long']:.2f} %, with all the time {rule['all the time']:.2f} %"
-            yield Row(f"{name}, trained as long as ours, {time}", text)
-        for claim, holds in result["claims"][time].items():
-            yield Row(f"{claim}, {time}", "holds" if holds else "does not hold")
-
-
 def blocks(result: Result) -> Iterator[Row]:
     yield progress(result)
     for equal, unit in (("macs", "multiply-adds"), ("latency", "time")):

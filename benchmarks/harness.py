@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,12 @@ def summary(values: list[float]) -> dict[str, float]:
         "maximum": max(values),
         "repeats": len(values),
     }
+
+
+def interval(values: Sequence[float]) -> dict[str, float]:
+    """Mean of many repeats with its 95 % interval."""
+    mean, half = statistics.fmean(values), 1.96 * statistics.stdev(values) / math.sqrt(len(values))
+    return {"mean": mean, "low": mean - half, "high": mean + half}
 
 
 def write(name: str, result: dict[str, Any]) -> None:

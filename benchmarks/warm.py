@@ -14,20 +14,17 @@ import argparse
 import dataclasses
 import functools
 import itertools
-import math
-import statistics
 from collections.abc import Sequence
 from typing import Any, Final
 
 import harness
-from arms import Memory
+from arms import run_race
 from searcher import FIELDS, NETWORKS
 from surfaces import LOAD, SPACE, SURFACES, SurfaceMachine, best_of
 
 from convsmith.scaling import Limits
-from convsmith.search.candidate import Candidate, Training
+from convsmith.search.candidate import Candidate
 from convsmith.search.plan import make_plan, policy_for
-from convsmith.search.racing import Race, race
 from convsmith.search.space import make_field
 from convsmith.search.statistics import judge
 
@@ -58,25 +55,10 @@ def field_of(macs: int, seed: int) -> Sequence[Candidate]:
     return make_field(space, NETWORKS, seed=seed).candidates
 
 
-def search(machine: Machine, macs: int, seconds: float, seed: int, past: Sequence[Training] = ()) -> Race:
-    return race(
-        field_of(macs, seed % FIELDS),
-        train=machine.train,
-        time_candidate=machine.time,
-        study=Memory(),
-        load=machine.load,
-        policy=policy_for(seconds),
-        clock=machine.clock,
-        deadline=seconds,
-        seed=seed,
-        past=past,
-    )
-
-
 def regrets(name: str, seconds: float, seed: int) -> dict[str, tuple[float, float]]:
     """Of each way, in points: of the choice, and as delivered."""
     surface, macs = SURFACES[name], MACS // 2
-    past = list(itertools.chain(*search(Machine(surface, seed), MACS, seconds, seed).rungs))
+    past = list(itertools.chain(*run_race(field_of(MACS, seed % FIELDS), Machine(surface, seed), seconds, seed).rungs))
     field, policy = field_of(macs, seed % FIELDS), policy_for(seconds / 2)
     entering = [one for one in field if one.rule]
     entering += [one for one in field if not one.rule][: policy.draws]
@@ -86,19 +68,13 @@ def regrets(name: str, seconds: float, seed: int) -> dict[str, tuple[float, floa
     found: dict[str, tuple[float, float]] = {}
     for way, (share, warm) in WAYS.items():
         machine = Machine(surface, -1 - seed)  # other noise than the first search had
-        finals = search(machine, macs, share * seconds / 2, seed, past if warm else ()).finals
+        finals = run_race(field, machine, share * seconds / 2, seed, past=past if warm else ()).finals
         chosen = judge(finals, seed=seed).chosen.candidate
         reached = machine.accuracy(best, full)
         ends = (machine.accuracy(chosen, images) for images in (full, machine.final_images))
         choice, delivered = (100 * (reached - end) for end in ends)
         found[way] = choice, delivered
     return found
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Mean with its 95 % interval."""
-    mean, half = statistics.fmean(values), 1.96 * statistics.stdev(values) / math.sqrt(len(values))
-    return {"mean": mean, "low": mean - half, "high": mean + half}
 
 
 def main() -> None:
@@ -111,8 +87,8 @@ def main() -> None:
         times[time] = {
             kind: {
                 way: {
-                    **spread([row[way][number] for row in rows]),
-                    "less cold": spread([row[way][number] - row["cold"][number] for row in rows]),
+                    **harness.interval([row[way][number] for row in rows]),
+                    "less cold": harness.interval([row[way][number] - row["cold"][number] for row in rows]),
                 }
                 for way in WAYS
             }

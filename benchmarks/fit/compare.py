@@ -205,7 +205,7 @@ def replay(table: Table, full: int, repeats: int) -> dict[str, Any]:
             known_as(one): {
                 "as long": alike[known_as(one)],
                 "all the time": table.accuracy(one.key, min(seconds / table.pace(one.key), LONG)),
-                "ours above, as long": _interval([value - alike[known_as(one)] for value in ours_found]),
+                "ours above, as long": harness.interval([value - alike[known_as(one)] for value in ours_found]),
             }
             for one in rules
         },
@@ -233,17 +233,11 @@ def claims(cell: Cell, times: Mapping[str, dict[str, Any]]) -> dict[str, dict[st
 
 def _summary(rows: Sequence[Mapping[str, float]], ours_found: Sequence[float]) -> dict[str, Any]:
     return {
-        "accuracy": _interval([row["accuracy"] for row in rows]),
-        "regret": _interval([row["regret"] for row in rows]),
-        "ours above": _interval([mine - row["accuracy"] for mine, row in zip(ours_found, rows, strict=True)]),
+        "accuracy": harness.interval([row["accuracy"] for row in rows]),
+        "regret": harness.interval([row["regret"] for row in rows]),
+        "ours above": harness.interval([mine - row["accuracy"] for mine, row in zip(ours_found, rows, strict=True)]),
         "seconds": statistics.fmean(row["seconds"] for row in rows),
     }
-
-
-def _interval(values: Sequence[float]) -> dict[str, float]:
-    """Mean over the repeats, with its 95 % interval."""
-    mean, half = statistics.fmean(values), 1.96 * statistics.stdev(values) / math.sqrt(len(values))
-    return {"mean": mean, "low": mean - half, "high": mean + half}
 
 
 def _bits(row: trainings.Row) -> NDArray[np.bool_]:
