@@ -65,7 +65,7 @@ class Setup:
         micro_batch: Most images in memory at once while learning; the gradients of a batch are summed over its parts.
             ``None`` for the whole batch.
         device: ``"cpu"``, or ``"cuda"`` for a graphics card.
-        measured: What :func:`probe.choose_setup` measured, fastest first.
+        measured: What :func:`probe.choose_setup` measured, the best of the last round first.
     """
 
     dtype: Dtype = "float32"
