@@ -37,7 +37,7 @@ class TrainingSetups:
 
     @property
     def rows(self) -> tuple[Measurement, ...]:
-        """What was tried: those of the last round first, and in each round the fastest first."""
+        """What was tried: those of the last round first, and in each round the best first."""
         return self.setup.measured
 
     @property
@@ -58,7 +58,10 @@ class TrainingSetups:
         if row is self.chosen:
             return "chosen"
         if row.round == self.rows[0].round:
-            return "learnt less" if self._was_refused(row) else "not the fastest"
+            if self._was_refused(row):
+                return "learnt less"
+            faster = self.chosen is not None and row.seconds < self.chosen.seconds
+            return "not clearly faster" if faster else "not the fastest"
         return f"left behind in round {row.round}, on {row.images} images"
 
     @property
@@ -72,6 +75,8 @@ class TrainingSetups:
         if refused:
             return f"Chosen because {' and '.join(refused)}, though faster, learnt a few images less well in a trial."
         behind = len(self.rows) - len(last)
+        if min(one.seconds for one in last) < row.seconds:
+            return "Chosen because parts of a batch, of which batch norm sees less, were not clearly faster."
         return f"Chosen as the fastest of {len(last)} in the last round; {behind} were left behind early."
 
     def to_dict(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from itertools import count
 from pathlib import Path
@@ -161,6 +162,16 @@ def test_the_reason_names_a_number_type_that_learnt_less():
     assert found.reason == "Chosen because bfloat16, though faster, learnt a few images less well in a trial."
     assert found.images_per_second(rows[1]) == 320
     assert found.share_of_peak(rows[1]) == pytest.approx(3 * 1e6 * 320 / 1e9)
+
+
+def test_the_reason_names_parts_of_a_batch_that_were_a_little_faster():
+    whole = measured("float32", 3, 0.20)
+    rows = (whole, dataclasses.replace(whole, micro_batch=32, seconds=0.195))
+    found = TrainingSetups(
+        read_zoo("resnet18"), 10**6, 64, Setup("float32", threads=2, measured=rows), {"float32": 1e9}
+    )
+    assert [found.outcome(row) for row in rows] == ["chosen", "not clearly faster"]
+    assert "were not clearly faster" in found.reason
 
 
 def test_memory_that_sufficed_for_no_setup_is_told():
