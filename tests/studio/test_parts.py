@@ -210,8 +210,10 @@ def test_settings_that_cannot_be_are_said(values):
 
 @pytest.mark.slow
 def test_a_slip_of_the_finger_does_not_keep_the_machine_busy():
-    found = designs.picture(SMALL.replace("depth = 2", "depth = 200000"))
-    assert "1,000 blocks" in found["error"]["message"]
+    refused = {200_000: "stage[1].depth", 10_000: "1,000 blocks"}
+    for depth, named in refused.items():
+        found = designs.picture(SMALL.replace("depth = 2", f"depth = {depth}"))
+        assert named in found["error"]["message"]
     assert designs.picture(SMALL.replace("depth = 2", "depth = 300"))["ok"]
     large = SMALL.replace("[3, 32, 32]", "[3, 60000, 60000]")
     assert designs.picture(large)["ok"]
