@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from convsmith.search.candidate import Candidate, Outcome, Training, Work
-from convsmith.search.plan import Load, Policy, policy_for
+from convsmith.search.policy import Load, Policy, policy_for
 from convsmith.search.racing import Race, race
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

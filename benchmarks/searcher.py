@@ -24,7 +24,8 @@ from arms import ARMS, Arm, Task
 from surfaces import LOAD, SURFACES, Surface, SurfaceMachine, best_of, field_of
 
 from convsmith.search.candidate import Candidate
-from convsmith.search.plan import make_plan, policy_for
+from convsmith.search.planning import make_plan
+from convsmith.search.policy import policy_for
 from convsmith.search.statistics import judge
 
 BUDGETS: Final = {"45 min": 2_620.0, "4 h": 14_400.0}

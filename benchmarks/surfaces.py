@@ -20,13 +20,14 @@ from convsmith.design import Design
 from convsmith.scaling import Limits
 from convsmith.scaling.axes import total_depth, widths_of
 from convsmith.search.candidate import Candidate, Outcome, Work
-from convsmith.search.plan import Load
+from convsmith.search.policy import Load
 from convsmith.search.space import Field, Space, make_field
 
 SPACE: Final = Space(Limits(macs=8_000_000), channels=3, native=32, classes=10)
 LOAD: Final = Load(train=8_500, select=1_500, test=10_000, setup=0.5)
 PACE: Final = 2.7e-3  # seconds per image of a network of eight residual blocks
 GUESSING: Final = 0.9  # error of a network that has learnt nothing
+BEND: Final = 3  # how soon the power law gives way to guessing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +90,8 @@ class Surface:
     def error(self, candidate: Candidate, images: float) -> float:
         """The expected error of a network after a training of so many images."""
         end, pace = self.parts(candidate)
-        return min(end + pace * (images / LOAD.train) ** -0.6, GUESSING)
+        left = end + pace * (images / LOAD.train) ** -0.6
+        return (left**-BEND + GUESSING**-BEND) ** (-1 / BEND)
 
     def parts(self, candidate: Candidate) -> tuple[float, float]:
         """Where its error ends, and what of it is left after one pass over the images."""

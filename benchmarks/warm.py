@@ -24,7 +24,8 @@ from surfaces import LOAD, SPACE, SURFACES, SurfaceMachine, best_of
 
 from convsmith.scaling import Limits
 from convsmith.search.candidate import Candidate
-from convsmith.search.plan import make_plan, policy_for
+from convsmith.search.planning import make_plan
+from convsmith.search.policy import policy_for
 from convsmith.search.space import make_field
 from convsmith.search.statistics import judge
 

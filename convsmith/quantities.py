@@ -140,6 +140,11 @@ def format_count(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def count_of(number: int, one: str, many: str = "") -> str:
+    """``1 image``, ``1,200 images``."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
 def format_bytes(value: float) -> str:
     """Four significant digits with a binary unit: ``102228128`` is ``97.49 MiB``."""
     for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):

@@ -4,7 +4,7 @@ A search is replayed on the table of a cell (``table.py``): it asks for training
 can be repeated a hundred times, with other seeds and another order of the drawn networks each time. Two times are given
 to each: those in which ours plans full trainings of 7,500 and of 22,500 images. Between the lengths of the table a loss
 is interpolated over the logarithm of the images, and each answer is that of the longer training with a probability that
-grows as much.
+grows as much. What would be shorter than the shortest of the table is answered and charged as that.
 
 Accuracies are means over the seeds of the table. Seeds are four, and finals are judged with them too, so whether
 intervals cover the truth cannot be told here: ``intervals.py`` tells it.
@@ -41,7 +41,8 @@ from numpy.typing import NDArray
 from table import JUDGED, LENGTHS, LONG, SEEDS, jobs_of, table_name
 
 from convsmith.search.candidate import Candidate, Outcome, Training, Work
-from convsmith.search.plan import Load, Policy, make_plan
+from convsmith.search.planning import make_plan
+from convsmith.search.policy import Load, Policy
 from convsmith.search.statistics import cheapest, fastest, judge
 
 LOAD: Final = Load(train=8_500, select=1_500, test=JUDGED, setup=0.5)
@@ -122,7 +123,7 @@ class TableMachine:
         low, high, share = between(images)
         seed = self._order[(work.seed - self._seed) % len(self._order)]
         rows = [self._table.row(key, length, seed) for length in (low, high)]
-        seconds = self.load.seconds(self.pace(work.candidate), images, work.final)
+        seconds = self.load.seconds(self.pace(work.candidate), max(images, LENGTHS[0]), work.final)
         self.now += seconds
         loss = math.exp((1 - share) * math.log(rows[0]["loss"]) + share * math.log(rows[1]["loss"]))
         if not work.final:

@@ -14,8 +14,8 @@ from convsmith.cli.page import Block, Note, Row, Table, make_table, print_blocks
 from convsmith.errors import RunError
 from convsmith.files import make_folder, write_text
 from convsmith.jobs.check_data import DataCheck, check_data
-from convsmith.jobs.finding import Finding, Picture, count_of
-from convsmith.quantities import format_bytes, format_seconds, format_shape
+from convsmith.jobs.finding import Finding, Picture
+from convsmith.quantities import count_of, format_bytes, format_seconds, format_shape
 from convsmith.report.dataset import render_dataset
 
 _GROUPS = 5

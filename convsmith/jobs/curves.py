@@ -35,7 +35,7 @@ from convsmith.scaling import price
 from convsmith.scaling.axes import factors_between
 from convsmith.scaling.ladder import AXES, Line, budgets, raise_axis
 from convsmith.search.candidate import Candidate, design_key
-from convsmith.search.plan import Load
+from convsmith.search.policy import Load
 from convsmith.search.shared import SharedStudy
 from convsmith.search.study import Study
 from convsmith.training.distributed import check_alone

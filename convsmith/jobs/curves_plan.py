@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from convsmith.errors import TrainingError
 from convsmith.quantities import format_count, format_seconds
-from convsmith.search.plan import Load
+from convsmith.search.policy import Load
 
 MARGIN: Final = 0.03
 """Share of the time left free, because no prediction is exact."""

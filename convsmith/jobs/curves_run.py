@@ -11,7 +11,7 @@ from convsmith.jobs.past import told_time
 from convsmith.jobs.step import Show, Step, Tell
 from convsmith.quantities import format_count, format_percent, format_seconds
 from convsmith.search.candidate import Candidate, Outcome, Work
-from convsmith.search.plan import Load
+from convsmith.search.policy import Load
 from convsmith.search.shared import SharedStudy
 from convsmith.training.events import EventLog
 from convsmith.training.progress import Progress

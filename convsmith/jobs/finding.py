@@ -96,8 +96,3 @@ def gravest_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Findings by kind as ``TITLES`` has them, and so by severity too."""
     kinds = list(TITLES)
     return tuple(sorted(findings, key=lambda one: kinds.index(one.kind)))
-
-
-def count_of(number: int, one: str, many: str = "") -> str:
-    """``1 image``, ``1,200 images``."""
-    return f"{number:,} {one if number == 1 else many or f'{one}s'}"

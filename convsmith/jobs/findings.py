@@ -19,8 +19,8 @@ from convsmith.data.checks.shapes import ODD_ELONGATION, ODD_SCALE, odd_shapes, 
 from convsmith.data.checks.suspects import LabelCheck
 from convsmith.data.checks.tone import Tone
 from convsmith.data.decode import GREY_MODES
-from convsmith.jobs.finding import Finding, Picture, Severity, count_of
-from convsmith.quantities import format_percent, format_shape
+from convsmith.jobs.finding import Finding, Picture, Severity
+from convsmith.quantities import count_of, format_percent, format_shape
 
 FEWEST: Final = 3
 """Images of a class without which no split can be made."""

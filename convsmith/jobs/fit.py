@@ -29,7 +29,7 @@ from convsmith.jobs.step import Show, Tell, ignore, reading
 from convsmith.quantities import in_units, parse_bytes, parse_count, parse_minutes, parse_seconds
 from convsmith.search.candidate import START
 from convsmith.search.crew import Crew
-from convsmith.search.plan import Load, policy_for
+from convsmith.search.policy import Load, policy_for
 from convsmith.search.racing import Race, race
 from convsmith.search.shared import SharedStudy
 from convsmith.search.space import Field

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from convsmith.search.candidate import Candidate, Training, Work
-from convsmith.search.plan import FinalsPlan, divide_finals
+from convsmith.search.division import divide_finals
+from convsmith.search.plan import FinalsPlan
 from convsmith.search.track import Track, in_order
 
 

@@ -16,7 +16,8 @@ from convsmith.errors import TrainingError
 from convsmith.search.candidate import Candidate, Outcome, Training, Work
 from convsmith.search.crew import Alone, Crew, Record
 from convsmith.search.finals import run_finals
-from convsmith.search.plan import Load, Plan, Policy
+from convsmith.search.plan import Plan
+from convsmith.search.policy import Load, Policy
 from convsmith.search.rungs import run_rungs
 from convsmith.search.track import Emit, Track
 

@@ -14,7 +14,9 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from convsmith.search.candidate import STRATA, Candidate, Training, Work
-from convsmith.search.plan import LADDERS, Plan, Policy, Step, divide, kept, tolerated
+from convsmith.search.division import LADDERS, Division, Step, kept, tolerated
+from convsmith.search.plan import Plan
+from convsmith.search.policy import Policy
 from convsmith.search.statistics import rank_agreement
 from convsmith.search.surrogate import LEAST, Surrogate, tells
 from convsmith.search.track import Track, in_order
@@ -168,8 +170,9 @@ def _divided(
     """Images of the next rung and of a full training."""
     paces = track.paces(field)
     paces += [sum(paces) / len(paces)] * later
-    plan = divide(track.left(), track.reserve, paces, steps, entrants, track.load, track.policy, seeds, track.hands)
-    return plan.rungs[0].images, plan.finals.images
+    time = track.left(), track.reserve
+    first, *_, full = Division(*time, paces, steps, entrants, track.load, track.policy, seeds, track.hands).lengths
+    return first, full
 
 
 def _run_rung(track: Track, field: Sequence[Candidate], images: int, seed: int) -> list[Training]:

@@ -12,8 +12,11 @@ from convsmith.errors import TrainingError
 from convsmith.quantities import format_count
 from convsmith.search.candidate import Candidate, Training, Work
 from convsmith.search.crew import Crew, Done, Record
+from convsmith.search.division import in_turns
 from convsmith.search.past import evidence, from_notes, noted
-from convsmith.search.plan import Load, Plan, Policy, in_turns, is_hopeless, least_time, make_plan
+from convsmith.search.plan import Plan
+from convsmith.search.planning import is_hopeless, least_time, make_plan
+from convsmith.search.policy import Load, Policy
 from convsmith.search.surrogate import Surrogate, tells
 
 Emit = Callable[[str, dict[str, Any]], None]
@@ -138,9 +141,9 @@ class Track:
     def _check_time(self, field: Sequence[Candidate], paces: Mapping[str, float], hands: int) -> None:
         left = self.left()
         plan = make_plan(left, field, paces, self.load, self.policy, hands)
-        if not is_hopeless(plan, self.load, self.policy):
+        if not is_hopeless(plan, self.policy):
             return
-        images, shortest = plan.shortest, self.policy.shortest(self.load)
+        images, shortest = plan.shortest, self.policy.min_images
         rule = (
             f"minutes must be enough for one rung and the finals: by the measured pace each training would see "
             f"{format_count(images)} images, of {format_count(shortest)} that say something"

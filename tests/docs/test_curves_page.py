@@ -10,7 +10,7 @@ from convsmith.jobs import curves_plan
 from convsmith.jobs.curves import GROWTH
 from convsmith.jobs.curves_plan import DEFAULT_SEEDS, Wish, plan_curves
 from convsmith.scaling.solve import FILL
-from convsmith.search.plan import Load
+from convsmith.search.policy import Load
 
 TEXT = (Path(__file__).parents[2] / "docs" / "curves.md").read_text(encoding="utf-8")
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from convsmith.jobs import fit, fit_entry
-from convsmith.search.plan import Policy
+from convsmith.search.policy import Policy
 from convsmith.training.setup import Setup
 
 PLENTY = 60.0
 """Minutes. Every search asks for the longest trainings that its policy allows, and is done in one."""
-SMALL = Policy(
-    rungs=2, min_epochs=0.1, min_images=200, max_epochs=0.3, max_images=400, finalists=1, max_seeds=2, draws=2
-)
+SMALL = Policy(rungs=2, min_images=200, max_epochs=0.3, max_images=400, finalists=1, max_seeds=2, draws=2)
 
 
 def quick(patch):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from convsmith.errors import TrainingError
 from convsmith.jobs.curves_plan import CurvesPlan, Wish, plan_curves
-from convsmith.search.plan import Load
+from convsmith.search.policy import Load
 
 STEPS = [["base"], ["d1", "w1", "r1", "c1"], ["d2", "w2", "r2"], ["d3", "w3"]]
 KEYS = [key for step in STEPS for key in step]

@@ -9,7 +9,7 @@ import zlib
 import pytest
 
 from convsmith.jobs.fit_score import Scorer
-from convsmith.search.plan import Policy
+from convsmith.search.policy import Policy
 from convsmith.search.racing import race
 from tests.search.world import Memory, World
 

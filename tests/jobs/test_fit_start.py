@@ -21,7 +21,7 @@ from convsmith.jobs.fit_start import Start, read_start, with_start
 from convsmith.jobs.train import train
 from convsmith.scaling import Limits
 from convsmith.scaling.axes import with_resolution
-from convsmith.search.plan import Policy
+from convsmith.search.policy import Policy
 from convsmith.search.racing import race
 from convsmith.search.rungs import promote
 from convsmith.search.space import Space, make_field

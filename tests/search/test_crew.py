@@ -7,10 +7,11 @@ from collections import Counter
 import pytest
 
 from convsmith.search.crew import Pool
-from convsmith.search.plan import LADDERS, Load, Policy, divide, divide_finals, in_turns
+from convsmith.search.division import LADDERS, Division, divide_finals, in_turns
+from convsmith.search.policy import Load, Policy
 from convsmith.search.racing import race
 
-LENGTHS = Policy(min_epochs=0.1, min_images=1_000, max_epochs=0.1, max_images=20_000, max_seeds=3)
+LENGTHS = Policy(min_images=1_000, max_epochs=0.1, max_images=20_000, max_seeds=3)
 
 
 class Elsewhere:
@@ -78,7 +79,7 @@ def test_many_hands_are_planned_in_turns():
     assert [in_turns(12, hands) for hands in (1, 5, 12, 1000)] == [12, 3, 1, 1]
 
     def planned(hands):
-        return divide(3600.0, 0.0, [1e-3] * 12, LADDERS[2], 12, load, policy, 3, hands)
+        return Division(3600.0, 0.0, [1e-3] * 12, LADDERS[2], 12, load, policy, 3, hands).plan()
 
     one, many = planned(1), planned(1000)
     assert one.seconds <= 3600 * 0.97

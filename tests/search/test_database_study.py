@@ -17,13 +17,13 @@ from convsmith.search.candidate import Outcome, Work
 from convsmith.search.crew import Team
 from convsmith.search.database import Address, Database
 from convsmith.search.database_study import DatabaseStudy
-from convsmith.search.plan import Policy
+from convsmith.search.policy import Policy
 from convsmith.search.racing import race
 from tests.postgresql import PASSWORD, QUOTED, running
 
 GOOD = Outcome(0.9, 0.31, 12.5, 1000, b"\x80\xff", 11)
 FAILED = Outcome(0.0, math.inf, 1.5, 10, None, 11, failure="loss is not a number")
-LENGTHS = Policy(min_epochs=0.1, min_images=1_000, max_epochs=0.1, max_images=20_000, max_seeds=3)
+LENGTHS = Policy(min_images=1_000, max_epochs=0.1, max_images=20_000, max_seeds=3)
 
 
 @pytest.fixture(scope="module")

@@ -1,23 +1,16 @@
 from __future__ import annotations
 
+import itertools
 import json
+import math
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convsmith.search.plan import (
-    LADDERS,
-    Load,
-    Policy,
-    coarse,
-    divide,
-    divide_finals,
-    is_hopeless,
-    least_time,
-    make_plan,
-    policy_for,
-)
+from convsmith.search.division import LADDERS, Division, coarse, divide_finals
+from convsmith.search.planning import is_hopeless, least_time, make_plan
+from convsmith.search.policy import Load, Policy, policy_for
 from tests.search.world import make_candidate
 
 CANDIDATES = [make_candidate(n, f"rule:r{n}" if n < 6 else f"draw:{n}", "depth") for n in range(24)]
@@ -55,9 +48,9 @@ def test_plans_keep_their_promises(situation):
     assert sum(rung.seconds for rung in plan.rungs) <= (1 - policy.reserve) * available
     lengths = [rung.images for rung in plan.rungs]
     assert lengths == sorted(lengths)
-    assert (lengths or [plan.finals.images])[0] >= max(2 * load.train, policy.min_images)
+    assert (lengths or [plan.finals.images])[0] >= policy.min_images
     assert plan.finals.images <= policy.longest(load)
-    assert plan.finals.seeds in (1, 3)
+    assert 1 <= plan.finals.seeds <= 3
 
 
 def test_the_time_is_used_up_where_length_is_not_capped():
@@ -87,30 +80,54 @@ def test_runs_whose_paces_differ_a_little_ask_for_the_same_lengths():
     assert sum(one == lengths[6] for one in lengths) >= 7
 
 
-def test_short_time_gives_up_a_rung_then_draws_then_seeds_and_never_rules():
+def test_short_time_gives_up_networks_seeds_and_rungs_and_never_rules():
     paces = {one.key: 1e-3 for one in CANDIDATES}
     load, policy = Load(10_000, 1_500, 2_000), Policy()
-    plans = [make_plan(seconds, CANDIDATES, paces, load, policy) for seconds in (9000, 3000, 1300, 700, 300, 20)]
+    plans = [make_plan(seconds, CANDIDATES, paces, load, policy) for seconds in (9000, 1300, 300, 150, 60, 20)]
     shapes = [(len(plan.rungs), len(plan.entrants), plan.finals.seeds) for plan in plans]
     assert shapes == sorted(shapes, reverse=True)
     assert shapes[0] == (3, 24, 3)
-    assert shapes[1][:2] == (2, 22)
-    assert shapes[2][0] == 2
-    assert 6 < shapes[2][1] < 22
+    assert shapes[1][::2] == (3, 2)
+    assert 6 < shapes[2][1] < shapes[1][1] < 24
     assert shapes[-1] == (1, 6, 1)
     assert [bool(plan.notes) for plan in plans] == [False, True, True, True, True, True]
-    assert any(TEXT in note for note in plans[-1].notes)
+    assert [any(TEXT in note for note in plan.notes) for plan in plans] == [False] * 5 + [True]
 
 
-def test_tiny_mode_is_two_rungs_and_three_seeds():
+@pytest.mark.parametrize("seconds", [150, 300, 700, 1300, 9000])
+def test_no_other_division_of_the_time_promises_more(seconds):
+    """By the law written out, over every number of drawn networks, rungs and seeds."""
+    load, policy = Load(10_000, 1_500, 2_000), Policy()
+    paces = {one.key: 1e-3 for one in CANDIDATES}
+
+    def error(images, networks, seeds):
+        return 0.3 * (images / 10_000) ** -0.5 - 0.03 * math.log(networks) + 0.03 / seeds
+
+    found = make_plan(seconds, CANDIDATES, paces, load, policy)
+    best = error(1.13 * found.finals.images, len(found.entrants), found.finals.seeds)  # lengths are those of a grid
+    for rungs, networks, seeds in itertools.product((1, 2, 3), range(6, 25), (1, 2, 3)):
+        used = [1e-3] * networks
+        other = Division(seconds, 0.35 * seconds, used, LADDERS[rungs], networks, load, policy, seeds).plan()
+        if other.shortest >= 2_500:
+            assert best <= error(other.finals.images, networks, seeds)
+
+
+def test_a_short_rung_for_all_goes_before_long_trainings_of_the_rules_alone():
+    """Drawn networks were left out, and they were the best (benchmarks/fit/table.py, "photographs, 6M")."""
+    paces = {one.key: 2e-3 for one in CANDIDATES}
+    plan = make_plan(2_400, CANDIDATES, paces, Load(8_500, 1_500, 4_000, setup=0.5), policy_for(2_400))
+    assert len(plan.entrants) >= 20
+    assert 2_500 <= plan.shortest < 17_000
+
+
+def test_a_small_set_of_images_has_three_rungs_and_seeds_in_two_and_a_half_minutes():
     field = CANDIDATES[:10]
     load = Load(train=980, select=170, test=360, setup=0.3)
     plan = make_plan(150, field, dict.fromkeys((one.key for one in field), 2e-4), load, policy_for(150))
-    assert len(plan.rungs) == 2
+    assert len(plan.rungs) == 3
     assert len(plan.entrants) == 10
-    assert plan.finals.seeds == 3
-    assert plan.notes == ()
-    assert plan.rungs[0].images >= 5_000
+    assert plan.finals.seeds >= 2
+    assert plan.rungs[0].images >= 4_000
 
 
 def test_few_networks_go_straight_to_the_finals():
@@ -122,7 +139,7 @@ def test_few_networks_go_straight_to_the_finals():
 
 def test_dividing_anew_spends_what_is_left():
     load, policy = Load(10_000, 1_500, 2_000), Policy()
-    plan = divide(3000, 2000, [1e-3] * 8, LADDERS[3][1:], 24, load, policy, 3)
+    plan = Division(3000, 2000, [1e-3] * 8, LADDERS[3][1:], 24, load, policy, 3).plan()
     assert [rung.candidates for rung in plan.rungs] == [8, 5]
     assert sum(rung.seconds for rung in plan.rungs) <= 1000
     assert plan.seconds <= 3000
@@ -155,14 +172,14 @@ def test_a_plan_can_be_printed_and_stored():
 def test_the_least_time_is_the_least_that_trains_long_enough(situation):
     _, field, paces, load, policy = situation
     least = least_time(field, paces, load, policy)
-    assert make_plan(least, field, paces, load, policy).shortest >= policy.shortest(load)
-    assert make_plan(0.9 * least, field, paces, load, policy).shortest < policy.shortest(load)
+    assert make_plan(least, field, paces, load, policy).shortest >= policy.min_images
+    assert make_plan(0.9 * least, field, paces, load, policy).shortest < policy.min_images
 
 
 def test_a_plan_is_hopeless_below_a_share_of_the_shortest_training_and_never_by_default():
     paces, load = {one.key: 1e-3 for one in CANDIDATES}, Load(10_000, 1_500, 2_000)
     policy = policy_for(60)
     least = least_time(CANDIDATES, paces, load, policy)
-    plans = {share: make_plan(share * least, CANDIDATES, paces, load, policy) for share in (1.0, 0.5, 0.1)}
-    assert [is_hopeless(plan, load, policy) for plan in plans.values()] == [False, False, True]
-    assert not is_hopeless(plans[0.1], load, Policy())
+    plans = {share: make_plan(share * least, CANDIDATES, paces, load, policy) for share in (1.0, 0.6, 0.3)}
+    assert [is_hopeless(plan, policy) for plan in plans.values()] == [False, False, True]
+    assert not is_hopeless(plans[0.3], Policy())

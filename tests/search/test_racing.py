@@ -8,7 +8,7 @@ import pytest
 
 from convsmith.errors import TrainingError
 from convsmith.search.candidate import Outcome, Training, Work
-from convsmith.search.plan import Load, Policy
+from convsmith.search.policy import Load, Policy
 from convsmith.search.racing import race
 from convsmith.search.rungs import promote, stand
 from convsmith.search.statistics import judge
@@ -109,16 +109,20 @@ def test_half_of_the_drawn_places_go_to_networks_that_were_only_foreseen(world, 
     result = run(one, memory(), emit=lambda name, fields: events.append((name, fields)))
     proposed = [fields["candidates"] for name, fields in events if name == "proposed"]
     drawn = [candidate.key for candidate in one.candidates if not candidate.rule]
-    planned = set(drawn[:8])
-    assert len(proposed[0]) == 8
+    rules = {c.key for c in one.candidates if c.rule}
+    entered = len(result.plan.entrants) - len(rules)
+    held = entered // 2
+    planned = set(drawn[: entered - held])
+    assert len(proposed[0]) == held >= 6
     first = [training.candidate.key for training in result.rungs[0]]
-    assert first[-8:] == proposed[0]
-    assert set(first[:-8]) == {c.key for c in one.candidates if c.rule} | set(drawn[:8])
+    assert first[-held:] == proposed[0]
+    assert set(first[:-held]) == rules | planned
     assert set(proposed[0]) & set(drawn[16:])
+    assert len(proposed) >= 2  # in the last rung there may be too few places to give one away
     # Only who is trained is timed, and once.
     foreseen = {key for keys in proposed for key in keys}
-    assert sorted(timed) == sorted({c.key for c in one.candidates if c.rule} | planned | foreseen)
-    for keys, rung in zip(proposed[1:], result.rungs[1:], strict=True):
+    assert sorted(timed) == sorted(rules | set(drawn[:8]) | foreseen)
+    for keys, rung in zip(proposed[1:], result.rungs[1:], strict=False):
         assert {t.candidate.key for t in rung[-len(keys) :]} == set(keys)
         assert len({t.candidate.key for t in rung}) == len(rung)
 
@@ -187,7 +191,7 @@ def test_a_deadline_that_has_passed_still_gives_one_final(world, memory):
 
 def test_too_little_time_is_refused_with_what_is_missing_and_with_that_it_goes_on(world, memory):
     one, study, policy = world(), memory(), Policy(hopeless=0.2)
-    with pytest.raises(TooShort, match=r"see .* images, of 20\.00k that say something") as caught:
+    with pytest.raises(TooShort, match=r"see .* images, of 2\.500k that say something") as caught:
         run(one, study, seconds=20.0, policy=policy)
     assert one.works == []
     timed = one.calls
@@ -197,7 +201,7 @@ def test_too_little_time_is_refused_with_what_is_missing_and_with_that_it_goes_o
     assert timed > 0
     assert not any("too short" in note for note in found.plan.notes)
     with pytest.raises(TooShort):
-        run(world(), memory(), seconds=20.0 + 0.1 * caught.value.missing, policy=policy)
+        run(world(), memory(), seconds=20.0 + 0.05 * caught.value.missing, policy=policy)
 
 
 def test_unlimited_time_ends_with_the_last_seed(world, memory):

@@ -7,7 +7,8 @@ import pytest
 from convsmith.analysis import cost
 from convsmith.design import lower, zoo
 from convsmith.scaling import Limits
-from convsmith.search.plan import Load, Policy, make_plan
+from convsmith.search.planning import make_plan
+from convsmith.search.policy import Load, Policy
 from convsmith.search.racing import race
 from convsmith.search.ready import NETWORKS, for_images, with_ready_made
 from convsmith.search.space import Field, Space, make_field

@@ -9,14 +9,14 @@ import pytest
 
 from convsmith.errors import RunError
 from convsmith.search.candidate import Outcome, Work
-from convsmith.search.plan import Policy
+from convsmith.search.policy import Policy
 from convsmith.search.racing import race
 from convsmith.search.results import Results
 from convsmith.search.shared import SharedStudy
 
 CONTEXT = {"data": "d", "recipe": "r", "conditions": "c"}
 GOOD = Outcome(0.9, 0.31, 12.5, 1000, b"\x80\xff", 11)
-LENGTHS = Policy(min_epochs=0.1, min_images=1_000, max_epochs=0.1, max_images=20_000, max_seeds=3)
+LENGTHS = Policy(min_images=1_000, max_epochs=0.1, max_images=20_000, max_seeds=3)
 """The longest training is shorter than the time allows, so that every run asks for the same ones."""
 
 

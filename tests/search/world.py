@@ -14,7 +14,7 @@ from scipy.stats import norm
 
 from convsmith.design import parse_design
 from convsmith.search.candidate import Candidate, Outcome, Work, design_key
-from convsmith.search.plan import Load
+from convsmith.search.policy import Load
 
 DESIGN = """
 name = "{name}"

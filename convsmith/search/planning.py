@@ -1,0 +1,97 @@
+"""Which division of the time a search begins with: that which promises the least error in the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+
+from convsmith.quantities import count_of
+from convsmith.search.candidate import Candidate
+from convsmith.search.division import LADDERS, Division
+from convsmith.search.plan import Plan
+from convsmith.search.policy import Load, Policy
+
+
+def make_plan(
+    available: float,
+    candidates: Sequence[Candidate],
+    paces: Mapping[str, float],
+    load: Load,
+    policy: Policy,
+    hands: int = 1,
+) -> Plan:
+    """Divide ``available`` seconds over the rungs, networks and seeds that promise the least error in the end.
+
+    Of the plans whose shortest training says anything it is the best by ``promised``; in too short a time, the one
+    whose shortest training is longest. Drawn networks are left out from the last one on; the named rules and given
+    weights always stay.
+
+    Args:
+        available: Seconds.
+        candidates: In order of importance; drawn ones at the end are dropped first.
+        paces: Seconds per training image, by key.
+        load: What a training goes through.
+        policy: The constants.
+        hands: Trainings that go on at the same time, each at its pace.
+    """
+    rules = [c for c in candidates if c.rule or c.start]
+    draws = [c for c in candidates if not (c.rule or c.start)]
+    fewest = max(min(policy.finalists + 1 - len(rules), len(draws)), 0)
+    reserve = policy.reserve * available
+
+    def divide(drawn: int, rungs: int, seeds: int) -> Division:
+        entrants = (*rules, *draws[:drawn])
+        steps = LADDERS[rungs if len(entrants) > policy.finalists + 1 else 0]
+        used = [paces[c.key] for c in entrants]
+        return Division(available, reserve, used, steps, len(entrants), load, policy, seeds, hands)
+
+    ways = itertools.product(
+        range(len(draws), fewest - 1, -1), range(policy.rungs, 0, -1), range(policy.min_seeds, 0, -1)
+    )
+    divisions = {way: divide(*way) for way in ways}
+    long = [way for way, one in divisions.items() if one.lengths[0] >= policy.min_images]
+    if long:
+        chosen = min(long, key=lambda way: divisions[way].promised())
+    else:
+        chosen = max(divisions, key=lambda way: divisions[way].lengths[0])
+    entrants = (*rules, *draws[: chosen[0]])
+    plan = divisions[chosen].plan()
+    notes = _notes(plan, policy, dropped=len(candidates) - len(entrants))
+    return dataclasses.replace(plan, entrants=tuple(c.key for c in entrants), notes=notes)
+
+
+def is_hopeless(plan: Plan, policy: Policy) -> bool:
+    """Whether a plan's trainings are so short that they would only draw lots."""
+    return plan.shortest < policy.hopeless * policy.min_images
+
+
+def least_time(
+    candidates: Sequence[Candidate], paces: Mapping[str, float], load: Load, policy: Policy, hands: int = 1
+) -> float:
+    """Least seconds, to one in a hundred, for which ``make_plan`` trains long enough to tell."""
+
+    def enough(seconds: float) -> bool:
+        return make_plan(seconds, candidates, paces, load, policy, hands).shortest >= policy.min_images
+
+    low, high = 0.0, 1.0
+    while not enough(high):
+        low, high = high, 2 * high
+    while high - low > 0.01 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def _notes(plan: Plan, policy: Policy, *, dropped: int) -> tuple[str, ...]:
+    seeds, rungs = plan.finals.seeds, len(plan.rungs)
+    notes = (
+        (dropped > 0, f"{count_of(dropped, 'drawn network')} left out, for longer trainings of the others"),
+        (0 < rungs < policy.rungs, f"time is short: {rungs} of {policy.rungs} rungs"),
+        (seeds < policy.min_seeds, f"time is short: {seeds} of {policy.min_seeds} seeds in the finals"),
+        (
+            plan.shortest < policy.min_images,
+            f"time is too short: trainings see {plan.shortest} images, under {policy.min_images} say little",
+        ),
+    )
+    return tuple(text for holds, text in notes if holds)
