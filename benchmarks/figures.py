@@ -302,6 +302,23 @@ def searcher(result: Result) -> Iterator[Row]:
         yield Row(arm, "; ".join(f"{row['regret']:.2f} in {time}" for time, row in by_time.items()))
 
 
+def experiment(result: Result) -> Iterator[Row]:
+    yield progress(result)
+    for time, found in result["times"].items():
+        length = f"{format_seconds(found['seconds'])}, full trainings of {format_count(found['full'])} images"
+        yield Row(f"the best of {result['networks']} networks, {length}", f"{found['best network']:.2f} %")
+        for arm, row in found["arms"].items():
+            ahead = row["ours above"]
+            beside = f"; ours above {ahead['mean']:.2f} ({ahead['low']:.2f} to {ahead['high']:.2f})"
+            yield Row(f"{arm}, {time}", f"{row['accuracy']['mean']:.2f} %{'' if arm == 'ours' else beside}")
+        rules = found["rules"]
+        for way in ("as long", "in equal time"):
+            name = max(rules, key=lambda rule, way=way: rules[rule][way])
+            yield Row(f"best of the rules, {name}, trained {way}, {time}", f"{rules[name][way]:.2f} %")
+        for claim, holds in result["claims"][time].items():
+            yield Row(f"{claim}, {time}", "holds" if holds else "does not hold")
+
+
 def warm(result: Result) -> Iterator[Row]:
     way, share = "warm, 60 % of the time", result["goals"]["share of the time"]
     for time, kinds in result["regret"].items():

@@ -30,6 +30,7 @@ from convsmith.design import lower
 from convsmith.errors import TrainingError
 from convsmith.interop.torch_module import build
 from convsmith.jobs.settings import read_settings
+from convsmith.search.candidate import Candidate
 from convsmith.training.batches import TrainingSet
 from convsmith.training.budget import Budget
 from convsmith.training.evaluate import logits, recalibrate_batchnorm
@@ -47,8 +48,13 @@ JUDGED = 4_000
 def jobs_of(cell: Cell) -> list[trainings.Job]:
     """What a cell needs, seed after seed, so that what is done at any time is of use."""
     field = field_of(cell)
-    every = [(f"{key} | {length}", seed) for seed in SEEDS for key in field for length in LENGTHS]
-    return every + [(f"{key} | {LONG}", seed) for seed in SEEDS[:2] for key, one in field.items() if known_as(one)]
+
+    def lengths_of(one: Candidate, seed: int) -> tuple[int, ...]:
+        return (*LENGTHS, LONG) if known_as(one) and seed in SEEDS[:2] else LENGTHS
+
+    return [
+        (f"{key} | {length}", seed) for seed in SEEDS for key, one in field.items() for length in lengths_of(one, seed)
+    ]
 
 
 def one(cell: Cell, folder: Path, arm: str, seed: int) -> trainings.Row:
