@@ -14,6 +14,7 @@ import numpy as np
 
 from convsmith.errors import ModelError
 from convsmith.interop.onnx_draft import Writing
+from convsmith.interop.onnx_write_convs import conv, conv1d, conv_transpose, zero_insert
 from convsmith.interop.onnx_write_maps import (
     adaptive_avg_pool,
     adaptive_max_pool,
@@ -22,6 +23,15 @@ from convsmith.interop.onnx_write_maps import (
     pad,
     pixel_unshuffle,
     resize,
+)
+from convsmith.interop.onnx_write_norms import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    layer_norm_2d,
+    local_response_norm,
+    rms_norm,
 )
 from convsmith.ops import (
     ELU,
@@ -192,110 +202,6 @@ def _attention(call: Writing, op: ScaledDotProductAttention) -> str:
     return call.add("MatMul", call.step("weights", "Softmax", scores, axis=-1), value)
 
 
-def _conv(call: Writing, op: Conv2d) -> str:
-    (top, bottom), (left, right) = op.padding
-    return call.add(
-        "Conv",
-        *call.inputs,
-        *call.params,
-        kernel_shape=op.kernel_size,
-        strides=op.stride,
-        pads=(top, left, bottom, right),
-        dilations=op.dilation,
-        group=op.groups,
-    )
-
-
-def _conv1d(call: Writing, op: Conv1d) -> str:
-    return call.add(
-        "Conv",
-        *call.inputs,
-        *call.params,
-        kernel_shape=[op.kernel_size],
-        strides=[op.stride],
-        pads=op.padding,
-        dilations=[op.dilation],
-        group=op.groups,
-    )
-
-
-def _conv_transpose(call: Writing, op: ConvTranspose2d) -> str:
-    if any(extra >= stride for extra, stride in zip(op.output_padding, op.stride, strict=True)):
-        rule = f"output_padding must be below stride {op.stride} in ONNX"
-        raise ModelError(rule, received=op.output_padding, where=call.node.name)
-    return call.add(
-        "ConvTranspose",
-        *call.inputs,
-        *call.params,
-        kernel_shape=op.kernel_size,
-        strides=op.stride,
-        pads=op.padding * 2,
-        output_padding=op.output_padding,
-        dilations=op.dilation,
-        group=op.groups,
-    )
-
-
-def _zero_insert(call: Writing, op: ZeroInsert) -> str:
-    """Each pixel stamped as it is, a stride apart."""
-    channels = call.types[0].shape[1]
-    one = call.constant("weight", np.ones((channels, 1, 1, 1)), np.float32)
-    return call.add("ConvTranspose", *call.inputs, one, strides=op.factor, group=channels)
-
-
-# Normalisations
-
-
-def _ones_and_zeros(call: Writing, *shape: int) -> tuple[str, str]:
-    """The scale and the shift of a normalisation that has none."""
-    return call.constant("weight", np.ones(shape), np.float32), call.constant("bias", np.zeros(shape), np.float32)
-
-
-def _batch_norm(call: Writing, op: BatchNorm1d | BatchNorm2d) -> str:
-    affine = () if op.affine else _ones_and_zeros(call, op.num_features)
-    return call.add("BatchNormalization", *call.inputs, *affine, *call.params, epsilon=op.eps)
-
-
-def _group_norm(call: Writing, op: GroupNorm) -> str:
-    affine = call.params or _ones_and_zeros(call, op.num_channels)
-    return call.add("GroupNormalization", *call.inputs, *affine, num_groups=op.num_groups, epsilon=op.eps)
-
-
-def _instance_norm(call: Writing, op: InstanceNorm2d) -> str:
-    affine = call.params or _ones_and_zeros(call, op.num_features)
-    return call.add("InstanceNormalization", *call.inputs, *affine, epsilon=op.eps)
-
-
-def _layer_norm_2d(call: Writing, op: LayerNorm2d) -> str:
-    last = call.step("channels_last", "Transpose", *call.inputs, perm=(0, 2, 3, 1))
-    affine = call.params or _ones_and_zeros(call, op.num_channels)
-    normed = call.step("normed", "LayerNormalization", last, *affine, axis=-1, epsilon=op.eps)
-    return call.add("Transpose", normed, perm=(0, 3, 1, 2))
-
-
-def _layer_norm(call: Writing, op: LayerNorm) -> str:
-    affine = call.params or _ones_and_zeros(call, *op.normalized_shape)
-    axis = -len(op.normalized_shape)
-    return call.add("LayerNormalization", *call.inputs, *affine, axis=axis, epsilon=op.eps)
-
-
-def _rms_norm(call: Writing, op: RMSNorm) -> str:
-    axes = call.ints("axes", *range(-len(op.normalized_shape), 0))
-    mean = call.step("mean", "ReduceMean", call.step("squares", "Mul", *call.inputs * 2), axes)
-    length = call.step("length", "Sqrt", call.step("added", "Add", mean, call.constant("eps", op.eps, np.float32)))
-    if not op.affine:
-        return call.add("Div", *call.inputs, length)
-    return call.add("Mul", call.step("normed", "Div", *call.inputs, length), call.stored("weight"))
-
-
-def _local_response_norm(call: Writing, op: LocalResponseNorm) -> str:
-    if op.size % 2 == 0:
-        raise ModelError(
-            "size must be odd in ONNX, whose window lies otherwise", received=op.size, where=call.node.name
-        )
-    return call.add("LRN", *call.inputs, size=op.size, alpha=op.alpha, beta=op.beta, bias=op.k)
-
-
 # Axes and shapes
 
 
@@ -344,14 +250,14 @@ WRITERS: Mapping[type[Any], Callable[[Writing, Any], str]] = {
     AdaptiveMaxPool2d: adaptive_max_pool,
     Add: _as("Add"),
     AvgPool2d: avg_pool,
-    BatchNorm1d: _batch_norm,
-    BatchNorm2d: _batch_norm,
+    BatchNorm1d: batch_norm,
+    BatchNorm2d: batch_norm,
     Clip: lambda call, op: _clip(call, op.low, op.high),
     Concat: lambda call, op: call.add("Concat", *call.inputs, axis=op.axis),
     Constant: lambda call, op: call.stored("value"),
-    Conv1d: _conv1d,
-    Conv2d: _conv,
-    ConvTranspose2d: _conv_transpose,
+    Conv1d: conv1d,
+    Conv2d: conv,
+    ConvTranspose2d: conv_transpose,
     Div: _as("Div"),
     DropPath: _pass,
     Dropout: _pass,
@@ -363,15 +269,15 @@ WRITERS: Mapping[type[Any], Callable[[Writing, Any], str]] = {
     Gather: _gather,
     GlobalAvgPool: _as("GlobalAveragePool"),
     GlobalMaxPool: _as("GlobalMaxPool"),
-    GroupNorm: _group_norm,
+    GroupNorm: group_norm,
     HardSigmoid: _hard_sigmoid,
     HardSwish: _as("HardSwish"),
-    InstanceNorm2d: _instance_norm,
-    LayerNorm: _layer_norm,
-    LayerNorm2d: _layer_norm_2d,
+    InstanceNorm2d: instance_norm,
+    LayerNorm: layer_norm,
+    LayerNorm2d: layer_norm_2d,
     LeakyReLU: lambda call, op: call.add("LeakyRelu", *call.inputs, alpha=op.negative_slope),
     Linear: _linear,
-    LocalResponseNorm: _local_response_norm,
+    LocalResponseNorm: local_response_norm,
     MatMul: _as("MatMul"),
     MaxPool2d: max_pool,
     Maximum: _as("Max"),
@@ -384,7 +290,7 @@ WRITERS: Mapping[type[Any], Callable[[Writing, Any], str]] = {
     PixelShuffle: lambda call, op: call.add("DepthToSpace", *call.inputs, blocksize=op.factor, mode="CRD"),
     PixelUnshuffle: pixel_unshuffle,
     Pointwise: _pointwise,
-    RMSNorm: _rms_norm,
+    RMSNorm: rms_norm,
     ReLU: _as("Relu"),
     ReLU6: lambda call, op: _clip(call, 0, 6),
     Reduce: _reduce,
@@ -401,5 +307,5 @@ WRITERS: Mapping[type[Any], Callable[[Writing, Any], str]] = {
     Sub: _as("Sub"),
     Take: lambda call, op: call.add("Gather", *call.inputs, call.stored("index"), axis=op.axis),
     Tanh: _as("Tanh"),
-    ZeroInsert: _zero_insert,
+    ZeroInsert: zero_insert,
 }
