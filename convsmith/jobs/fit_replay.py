@@ -60,7 +60,9 @@ def _searched(session: Session, field: Field) -> Searched:
             asked = {}
         if name == "settled":
             known |= {one["key"]: Candidate.from_dict(one) for one in event["candidates"]}
-            asked = {one["key"]: place for place, one in enumerate(event["candidates"])}
+            asked = {}
+            for one in event["candidates"]:
+                asked.setdefault(one["key"], len(asked))
         elif name in ("rung", "proposed", "finals"):
             for key in event["candidates"]:
                 asked.setdefault(key, len(asked))

@@ -1,37 +1,41 @@
 """How a given time is divided over the rungs of a search and its finals.
 
 A training's time is linear in its images, so one length, that of a full training, follows exactly from the time, the
-number of rungs and of networks: every rung trains for a fixed share of it, the finals for all of it. The finals get at
-least 35 % of the time, and more where the seeds of each finalist at full length ask for more. Everything here is a pure
-function of measured paces.
+number of rungs and of networks: every rung trains for a fixed share of it, the finals for all of it. What the last rung
+trained as long as the finals is all the surer, and what it trained for less time leaves the finals more. They get at
+least 35 % of the time. Everything here is a pure function of measured paces.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from convsmith.search.plan import FinalsPlan, Plan, RungPlan
+from convsmith.search.plan import FinalsPlan, Plan, RungPlan, Step
 from convsmith.search.policy import Load, Policy
 
-
-@dataclasses.dataclass(frozen=True)
-class Step:
-    """A rung of the ladder: its ``length`` relative to a full training, and the ``share`` of entrants it trains."""
-
-    length: float
-    share: float
+_LENGTHS: Final = (0.04, 0.11, 0.35, 1.0)
+_SHARES: Final[Mapping[int, tuple[float, ...]]] = {1: (1.0,), 2: (1.0, 1 / 4), 3: (1.0, 0.3, 0.1)}
+_BELOW: Final = 2
 
 
-LADDERS: Final[Mapping[int, tuple[Step, ...]]] = {
-    0: (),
-    1: (Step(1.0, 1.0),),
-    2: (Step(0.35, 1.0), Step(1.0, 1 / 4)),
-    3: (Step(0.11, 1.0), Step(0.35, 0.3), Step(1.0, 0.1)),
-}
+def ladder(rungs: int, below: int = 0) -> tuple[Step, ...]:
+    """The steps of so many rungs, of which each trains about three times as long as the one before.
+
+    The last one trains as long as the finals, or is so many lengths ``below`` them.
+    """
+    last = len(_LENGTHS) - below
+    return tuple(itertools.starmap(Step, zip(_LENGTHS[last - rungs : last], _SHARES[rungs], strict=True)))
+
+
+def ladders(most: int) -> list[tuple[Step, ...]]:
+    """All of up to ``most`` rungs, those with more rungs first."""
+    below = range(_BELOW + 1)
+    return [ladder(n, by) for n in range(most, 0, -1) for by in below if n + by <= len(_LENGTHS)]
 
 
 def kept(entrants: int, share: float) -> int:
@@ -61,6 +65,8 @@ class Division:
         policy: The constants.
         seeds: Of each finalist.
         hands: Trainings that go on at the same time.
+        later: Networks of the first of ``steps`` that are chosen when the others have been trained.
+        always: Networks that go to the finals whatever the rungs say.
     """
 
     available: float
@@ -72,15 +78,18 @@ class Division:
     policy: Policy
     seeds: int
     hands: int = 1
+    later: int = 0
+    always: int = 1
 
     @functools.cached_property
     def full(self) -> float:
         """Images of a full training: all that the time allows."""
         spendable = (1 - self.policy.margin) * self.available
-        search_fixed = sum(self.load.seconds(self._pace, 0, False) * turn for turn in self._turns)
-        finals_fixed = self.load.seconds(self._pace, 0, True) * self._last_turns
-        search_slope = self._pace * sum(turn * step.length for turn, step in zip(self._turns, self.steps, strict=True))
-        full = (spendable - search_fixed - finals_fixed) / (search_slope + self._pace * self._last_turns)
+        paces, last_pace = [self._pace(turns) for turns in self._turns], self._pace(self._last_turns)
+        search_fixed = sum(self.load.seconds(pace, 0, False) * n for pace, n in zip(paces, self._turns, strict=True))
+        finals_fixed = self.load.seconds(last_pace, 0, True) * self._last_turns
+        search_slope = sum(pace * n * step.length for pace, n, step in zip(paces, self._turns, self.steps, strict=True))
+        full = (spendable - search_fixed - finals_fixed) / (search_slope + last_pace * self._last_turns)
         if self.steps:
             full = min(full, (spendable - self.reserve - search_fixed) / search_slope)
         return full
@@ -94,27 +103,29 @@ class Division:
     def promised(self) -> float:
         """The error of the network that this ends with, beyond what is the same for all ways.
 
-        A rough law of three terms: long trainings learn more, a wide field holds a better network, many seeds tell
-        which it is. Its constants are such that what is delivered is best on surfaces whose best network is known
+        A rough law of three terms: long trainings learn more, a wide field holds a better network, which is found the
+        surer the longer the last rung trains, and many seeds tell which it is. Its constants are such that the network
+        in hand at the end is good, and well measured, on surfaces whose best network is known
         (``benchmarks/searcher.py``) and on a table of real trainings (``benchmarks/fit/compare.py``).
         """
         passes = min(self.full, self.policy.longest(self.load)) / self.load.train
         found = self.policy.found * math.log(len(self.paces))
+        found *= self.policy.foresight ** math.log(1 / self.steps[-1].length if self.steps else 1.0, 3)
         return self.policy.learnt / math.sqrt(passes) - found + self.policy.proved / self.seeds
 
     def plan(self) -> Plan:
         """What is trained, still without the names of the networks."""
         *lengths, full = self.lengths
         rungs = tuple(
-            RungPlan(images, count, self.load.seconds(self._pace, images, False) * turn)
+            RungPlan(images, count, self.load.seconds(self._pace(turn), images, False) * turn)
             for images, count, turn in zip(lengths, self._counts, self._turns, strict=True)
         )
-        seconds = self.load.seconds(self._pace, full, True) * self._last_turns
-        return Plan(self.available, (), rungs, FinalsPlan(full, self._finals, self.seeds, seconds))
+        seconds = self.load.seconds(self._pace(self._last_turns), full, True) * self._last_turns
+        return Plan(self.available, (), rungs, FinalsPlan(full, self._finals, self.seeds, seconds), tuple(self.steps))
 
-    @functools.cached_property
-    def _pace(self) -> float:
-        return sum(self.paces) / len(self.paces)
+    def _pace(self, turns: int) -> float:
+        """The mean pace; where many train at the same time, that with which the slowest ends in so many turns."""
+        return max(sum(self.paces) / len(self.paces), max(self.paces) / turns)
 
     @functools.cached_property
     def _counts(self) -> list[int]:
@@ -123,11 +134,13 @@ class Division:
 
     @functools.cached_property
     def _turns(self) -> list[int]:
-        return [in_turns(count, self.hands) for count in self._counts]
+        freed = [self.policy.freed(kept(self.entrants, step.share)) for step in self.steps]
+        pairs = zip(self._counts, [self.later, *freed[1:]], strict=False)
+        return [in_turns(count - later, self.hands) + in_turns(later, self.hands) for count, later in pairs]
 
     @property
     def _finals(self) -> int:
-        return min(self.policy.finalists + 1, len(self.paces))
+        return min(self.policy.finalists + self.always, len(self.paces))
 
     @property
     def _last_turns(self) -> int:
@@ -137,22 +150,27 @@ class Division:
 def divide_finals(
     available: float, full: int, paces: Sequence[float], load: Load, policy: Policy, hands: int = 1
 ) -> FinalsPlan:
-    """The finals of the networks of ``paces`` in the seconds left, each at most ``full`` images long.
+    """The finals of the networks of ``paces`` in the seconds left, each ``full`` images long.
 
     Seeds are given up before length is: a final much shorter than the last rung would judge another network than the
-    one that was chosen. A tenth of the length is within what predictions miss by.
+    one that was chosen. A tenth of the length is within what predictions miss by. What time the rungs did not need
+    makes the finals longer.
     """
     spendable = (1 - policy.margin) * available
 
-    def plan(seeds: int) -> FinalsPlan:
-        turns = in_turns(len(paces) * seeds, hands) / len(paces)  # in which each of them is trained once
-        fixed = sum(load.seconds(pace, 0, True) for pace in paces) * turns
-        images = _whole(min((spendable - fixed) / (sum(paces) * turns), full))
-        seconds = sum(load.seconds(pace, images, True) for pace in paces) * turns
-        return FinalsPlan(images, len(paces), seeds, seconds)
+    def turns(seeds: int) -> float:
+        """In which each of them is trained once."""
+        return in_turns(len(paces) * seeds, hands) / len(paces)
 
-    plans = [plan(seeds) for seeds in range(policy.min_seeds, 0, -1)]
-    return next((made for made in plans if made.images >= 0.9 * full), plans[-1])
+    def room(seeds: int) -> float:
+        fixed = sum(load.seconds(pace, 0, True) for pace in paces) * turns(seeds)
+        slowest = (spendable - load.seconds(max(paces), 0, True)) / max(paces)  # which may have a hand for itself
+        return min((spendable - fixed) / (sum(paces) * turns(seeds)), slowest)
+
+    seeds = next((seeds for seeds in range(policy.min_seeds, 0, -1) if room(seeds) >= 0.9 * full), 1)
+    images = _whole(max(min(room(seeds), full), min(coarse(room(seeds)), policy.longest(load))))
+    seconds = sum(load.seconds(pace, images, True) for pace in paces) * turns(seeds)
+    return FinalsPlan(images, len(paces), seeds, seconds)
 
 
 def in_turns(trainings: int, hands: int) -> int:

@@ -30,8 +30,10 @@ def run_finals(
         before = [waiting.pop(key) for key in chosen["candidates"]]
         field = track.settled(number, before)
         settled |= {old.key: new for old, new in zip(before, field, strict=True)}
-        unique = list({candidate.key: candidate for candidate in field}.values())
-        finals += _run_final_rounds(track, unique, chosen["images"], chosen["seeds"], seed)
+        unique = dict[str, Candidate]()
+        for candidate in field:
+            unique.setdefault(candidate.key, candidate)
+        finals += _run_final_rounds(track, list(unique.values()), chosen["images"], chosen["seeds"], seed)
     return finals, settled
 
 
@@ -45,8 +47,9 @@ def _finalists(track: Track, standing: Sequence[Candidate], full: int) -> dict[s
         return field, divide_finals(track.left(), full, track.paces(field), track.load, track.policy, track.hands)
 
     field, divided = plan(track.policy.finalists + 1)
-    if divided.seeds < track.policy.min_seeds or divided.images < full:
-        field, divided = plan(track.policy.finalists)
+    fewer, longer = plan(track.policy.finalists)
+    if divided.seeds < longer.seeds or divided.images < longer.images:
+        field, divided = fewer, longer
     return {
         "candidates": [candidate.key for candidate in field],
         "images": divided.images,
@@ -65,13 +68,16 @@ def _run_final_rounds(track: Track, field: Sequence[Candidate], images: int, see
         return {training.candidate.key for training in done if not training.outcome.failed}
 
     def train(works: Sequence[Work], *, whole: bool = False) -> bool:
-        """Do the works up to the first that does not fit, or none if not the whole fits; says whether that was all."""
-        out_of_time = False
+        """Do the works up to the first that does not fit; says whether that was all.
+
+        If only the ``whole`` will do, no new one is begun unless all fit; what is on record is taken nevertheless.
+        """
+        asked, out_of_time = whole, False
 
         def fits(work: Work) -> bool:
-            nonlocal out_of_time
-            asked = works if whole and work is works[0] else [work]
-            out_of_time = out_of_time or (bool(good()) and not track.fits(asked))
+            nonlocal asked, out_of_time
+            together, asked = works if asked else [work], False
+            out_of_time = out_of_time or (bool(good()) and not track.fits(together))
             return not out_of_time
 
         before = len(done)

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
 from convsmith.quantities import format_count, format_seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A rung of the ladder: its ``length`` relative to a full training, and the ``share`` of entrants it trains."""
+
+    length: float
+    share: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +45,7 @@ class Plan:
         entrants: Keys of the networks of the first rung.
         rungs: The rungs still to come, the next one first.
         finals: The finals.
+        steps: The rungs relative to the finals.
         notes: What had to give, in words.
     """
 
@@ -43,6 +53,7 @@ class Plan:
     entrants: tuple[str, ...]
     rungs: tuple[RungPlan, ...]
     finals: FinalsPlan
+    steps: tuple[Step, ...]
     notes: tuple[str, ...] = ()
 
     @property
@@ -71,4 +82,16 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
         values = dataclasses.asdict(self)
-        return {**values, "entrants": list(self.entrants), "rungs": list(values["rungs"]), "notes": list(self.notes)}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of ``to_dict``."""
+        return cls(
+            available=values["available"],
+            entrants=tuple(values["entrants"]),
+            rungs=tuple(RungPlan(**rung) for rung in values["rungs"]),
+            finals=FinalsPlan(**values["finals"]),
+            steps=tuple(Step(**step) for step in values["steps"]),
+            notes=tuple(values["notes"]),
+        )

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from convsmith.quantities import count_of
 from convsmith.search.candidate import Candidate
-from convsmith.search.division import LADDERS, Division
-from convsmith.search.plan import Plan
+from convsmith.search.division import Division, ladders
+from convsmith.search.plan import Plan, Step
 from convsmith.search.policy import Load, Policy
 
 
@@ -38,19 +38,18 @@ def make_plan(
     rules = [c for c in candidates if c.rule or c.start]
     draws = [c for c in candidates if not (c.rule or c.start)]
     fewest = max(min(policy.finalists + 1 - len(rules), len(draws)), 0)
-    reserve = policy.reserve * available
+    reserve, always = policy.reserve * available, 1 + sum(1 for c in rules if c.start)
 
-    def divide(drawn: int, rungs: int, seeds: int) -> Division:
+    def divide(drawn: int, steps: Sequence[Step], seeds: int) -> Division:
         entrants = (*rules, *draws[:drawn])
-        steps = LADDERS[rungs if len(entrants) > policy.finalists + 1 else 0]
+        steps = steps if len(entrants) > policy.finalists + 1 else ()
         used = [paces[c.key] for c in entrants]
-        return Division(available, reserve, used, steps, len(entrants), load, policy, seeds, hands)
+        later = policy.held(drawn, len(rules))
+        return Division(available, reserve, used, steps, len(entrants), load, policy, seeds, hands, later, always)
 
-    ways = itertools.product(
-        range(len(draws), fewest - 1, -1), range(policy.rungs, 0, -1), range(policy.min_seeds, 0, -1)
-    )
-    divisions = {way: divide(*way) for way in ways}
-    long = [way for way, one in divisions.items() if one.lengths[0] >= policy.min_images]
+    networks, seeds = range(len(draws), fewest - 1, -1), range(policy.min_seeds, 0, -1)
+    divisions = {way: divide(*way) for way in itertools.product(networks, ladders(policy.rungs), seeds)}
+    long = [way for way, one in divisions.items() if one.full > 0 and one.lengths[0] >= policy.min_images]
     if long:
         chosen = min(long, key=lambda way: divisions[way].promised())
     else:
@@ -84,10 +83,9 @@ def least_time(
 
 
 def _notes(plan: Plan, policy: Policy, *, dropped: int) -> tuple[str, ...]:
-    seeds, rungs = plan.finals.seeds, len(plan.rungs)
+    seeds = plan.finals.seeds
     notes = (
-        (dropped > 0, f"{count_of(dropped, 'drawn network')} left out, for longer trainings of the others"),
-        (0 < rungs < policy.rungs, f"time is short: {rungs} of {policy.rungs} rungs"),
+        (dropped > 0, f"{count_of(dropped, 'network')} left out, for longer trainings of the others"),
         (seeds < policy.min_seeds, f"time is short: {seeds} of {policy.min_seeds} seeds in the finals"),
         (
             plan.shortest < policy.min_images,

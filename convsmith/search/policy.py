@@ -6,6 +6,8 @@ import dataclasses
 import math
 from typing import Final
 
+from convsmith.search.surrogate import LEAST
+
 
 @dataclasses.dataclass(frozen=True)
 class Load:
@@ -61,6 +63,7 @@ class Policy:
         hopeless: Share of the shortest training below which a search is not begun.
         learnt: Error that is left after one pass over the images, of which x passes leave x^-0.5.
         found: Error that e times as many networks take away.
+        foresight: Share of that which is still found by rungs of which the last is three times shorter than the finals.
         proved: Error that the finals are thought to add, over their seeds: what a choice by chance costs, and doubt.
     """
 
@@ -81,11 +84,17 @@ class Policy:
     hopeless: float = 0.0
     learnt: float = 0.3
     found: float = 0.03
-    proved: float = 0.03
+    foresight: float = 0.9
+    proved: float = 0.06
 
-    def held(self, drawn: int) -> int:
-        """How many of the drawn networks' places in the first rung are given away later."""
-        return math.floor(self.proposed * drawn) if self.surrogate else 0
+    def held(self, drawn: int, rules: int) -> int:
+        """How many of the drawn networks' places in the first rung are given away when the others are trained."""
+        held = math.floor(self.proposed * drawn) if self.surrogate else 0
+        return held if drawn + rules - held >= LEAST else 0
+
+    def freed(self, places: int) -> int:
+        """How many of the places of a later rung are given away so."""
+        return math.floor(self.revived * places) if self.surrogate else 0
 
     def longest(self, load: Load) -> float:
         """Most images of a training."""

@@ -14,11 +14,10 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from convsmith.search.candidate import STRATA, Candidate, Training, Work
-from convsmith.search.division import LADDERS, Division, Step, kept, tolerated
-from convsmith.search.plan import Plan
-from convsmith.search.policy import Policy
+from convsmith.search.division import Division, kept, tolerated
+from convsmith.search.plan import Plan, Step
 from convsmith.search.statistics import rank_agreement
-from convsmith.search.surrogate import LEAST, Surrogate, tells
+from convsmith.search.surrogate import Surrogate, tells
 from convsmith.search.track import Track, in_order
 
 
@@ -78,16 +77,17 @@ def run_rungs(
         The trainings of each rung, networks that never failed in the order of their standing, images of a full
         training.
     """
-    steps, policy = LADDERS[len(plan.rungs)], track.policy
+    steps, policy = plan.steps, track.policy
     rungs, longest, full = list[list[Training]](), 0, plan.finals.images
     for index, step in enumerate(steps):
         if rungs:
             places = kept(len(entrants), step.share)
-            later = math.floor(policy.revived * places) if policy.surrogate else 0
+            later = policy.freed(places)
             field = promote(rungs[-1], places - later, _expected(track, rungs, full))
         else:
-            later = _held(entrants, policy)
-            field = tuple(entrants[: len(entrants) - later])
+            rules = sum(1 for candidate in entrants if candidate.rule or candidate.start)
+            later = policy.held(len(entrants) - rules, rules)
+            field = tuple(track.measure("entrants", entrants[: len(entrants) - later]))
         if not field:
             break
         divided = functools.partial(_divided, track, field, later, steps[index:], len(entrants), plan.finals.seeds)
@@ -109,12 +109,6 @@ def run_rungs(
         order = [one.key for one in stand([done], expected)]
         track.emit("ranking", {"number": index + 1, "order": order, "expected": dict(expected), "tau": agreement})
     return rungs, stand(rungs, _expected(track, rungs, full)), max(full, longest)
-
-
-def _held(entrants: Sequence[Candidate], policy: Policy) -> int:
-    """Entrants of the first rung whose places are given away later: the last of the drawn ones."""
-    held = policy.held(sum(1 for candidate in entrants if not candidate.rule))
-    return held if len(entrants) - held >= LEAST else 0
 
 
 def _proposed(
@@ -170,8 +164,10 @@ def _divided(
     """Images of the next rung and of a full training."""
     paces = track.paces(field)
     paces += [sum(paces) / len(paces)] * later
-    time = track.left(), track.reserve
-    first, *_, full = Division(*time, paces, steps, entrants, track.load, track.policy, seeds, track.hands).lengths
+    always = 1 + sum(1 for candidate in field if candidate.start)
+    first, *_, full = Division(
+        track.left(), track.reserve, paces, steps, entrants, track.load, track.policy, seeds, track.hands, later, always
+    ).lengths
     return first, full
 
 

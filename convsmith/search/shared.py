@@ -78,7 +78,7 @@ class SharedStudy:
         return found.outcome
 
     def knows(self, work: Work) -> bool:
-        """Whether ``find`` would find it; takes nothing."""
+        """Whether ``find`` would find it; takes nothing. Where weights are kept, finals of other runs do not count."""
         if self._study.find(work) is not None:
             return True
         return not self._fresh and (self._weights is None or not work.final) and self._results.find(work) is not None

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from convsmith.errors import TrainingError
+from convsmith.errors import RunError, TrainingError
 from convsmith.quantities import format_count
 from convsmith.search.candidate import Candidate, Training, Work
 from convsmith.search.crew import Crew, Done, Record
@@ -96,7 +96,7 @@ class Track:
             TrainingError: If none of them can be trained.
         """
         self.load = Load(**self.decide("load", lambda: dataclasses.asdict(self.load)))
-        self.policy = Policy(**self.decide("policy", lambda: dataclasses.asdict(self.policy)))
+        self.policy = _policy_of(self.decide("policy", lambda: dataclasses.asdict(self.policy)))
         self.past = from_notes(self.decide("past", lambda: noted(evidence(past, known))))
         if self.past:
             networks = len({training.candidate.key for training in self.past})
@@ -106,19 +106,18 @@ class Track:
         drawn = [candidate for candidate in known if not (candidate.rule or candidate.ready)]
         drawn = [*ready, *self._foremost(drawn, seed)]
         rules = [candidate for candidate in known if candidate.rule]
-        first = len(drawn) - self.policy.held(len(drawn))
+        first = len(drawn) - self.policy.held(len(drawn), len(rules))
         if not self.measure("paces", [*rules, *drawn[:first]]):
             causes = "; ".join(dict.fromkeys(self.dropped.values()))
             raise TrainingError("no network could be trained", received=causes, where="search")
         field = [candidate for candidate in (*rules, *drawn) if candidate.key not in self.dropped]
         paces = dict(zip([candidate.key for candidate in field], self.paces(field), strict=True))
 
-        def available() -> float:
-            self._check_time(field, paces, hands)
-            return self.left()
+        def planned() -> dict[str, Any]:
+            self._check_time(field, paces, self.hands)
+            return make_plan(self.left(), field, paces, self.load, self.policy, self.hands).to_dict()
 
-        hands = self.decide("hands", lambda: self.hands)
-        plan = make_plan(self.decide("time", available), field, paces, self.load, self.policy, hands)
+        plan = Plan.from_dict(self.decide("plan", planned))
         self.emit("plan", {"plan": plan.to_dict(), "paces": dict(self._paces)})
         return plan
 
@@ -244,3 +243,11 @@ def _named(work: Work) -> dict[str, Any]:
         "seed": work.seed,
         "final": work.final,
     }
+
+
+def _policy_of(noted: Mapping[str, Any]) -> Policy:
+    """A policy on record."""
+    if noted.keys() != {field.name for field in dataclasses.fields(Policy)}:
+        rule = "a search must be ended by the version of convsmith that began it, or by one that searches alike"
+        raise RunError(rule, where="search", remedy="begin it anew in another --out: its trainings are reused")
+    return Policy(**noted)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convsmith.search.division import LADDERS, Division, coarse, divide_finals
+from convsmith.search.division import Division, coarse, divide_finals, ladder
+from convsmith.search.plan import Plan
 from convsmith.search.planning import is_hopeless, least_time, make_plan
 from convsmith.search.policy import Load, Policy, policy_for
 from tests.search.world import make_candidate
@@ -80,36 +81,41 @@ def test_runs_whose_paces_differ_a_little_ask_for_the_same_lengths():
     assert sum(one == lengths[6] for one in lengths) >= 7
 
 
-def test_short_time_gives_up_networks_seeds_and_rungs_and_never_rules():
+def test_short_time_gives_up_long_rungs_seeds_networks_and_rungs_and_never_rules():
     paces = {one.key: 1e-3 for one in CANDIDATES}
     load, policy = Load(10_000, 1_500, 2_000), Policy()
-    plans = [make_plan(seconds, CANDIDATES, paces, load, policy) for seconds in (9000, 1300, 300, 150, 60, 20)]
-    shapes = [(len(plan.rungs), len(plan.entrants), plan.finals.seeds) for plan in plans]
+    plans = [make_plan(t, CANDIDATES, paces, load, policy) for t in (14_400, 9_000, 1_300, 300, 60, 20)]
+    assert [plan.steps[-1].length for plan in plans[:3]] == [1.0, 0.35, 0.11]
+    shapes = [(len(plan.rungs), plan.finals.seeds, len(plan.entrants)) for plan in plans]
     assert shapes == sorted(shapes, reverse=True)
-    assert shapes[0] == (3, 24, 3)
-    assert shapes[1][::2] == (3, 2)
-    assert 6 < shapes[2][1] < shapes[1][1] < 24
-    assert shapes[-1] == (1, 6, 1)
-    assert [bool(plan.notes) for plan in plans] == [False, True, True, True, True, True]
+    assert shapes[1] == (3, 3, 24)
+    assert shapes[2] == (2, 2, 24)
+    assert 6 < shapes[3][2] < 24
+    assert shapes[-1] == (1, 1, 6)
+    assert [bool(plan.notes) for plan in plans] == [False, False, True, True, True, True]
     assert [any(TEXT in note for note in plan.notes) for plan in plans] == [False] * 5 + [True]
 
 
 @pytest.mark.parametrize("seconds", [150, 300, 700, 1300, 9000])
 def test_no_other_division_of_the_time_promises_more(seconds):
-    """By the law written out, over every number of drawn networks, rungs and seeds."""
+    """By the law written out, over every number of drawn networks, rungs, lengths of them and seeds."""
     load, policy = Load(10_000, 1_500, 2_000), Policy()
     paces = {one.key: 1e-3 for one in CANDIDATES}
 
-    def error(images, networks, seeds):
-        return 0.3 * (images / 10_000) ** -0.5 - 0.03 * math.log(networks) + 0.03 / seeds
+    def error(images, networks, last, seeds):
+        sure = 0.9 ** (math.log(last) / math.log(1 / 3))
+        return 0.3 * (images / 10_000) ** -0.5 - 0.03 * sure * math.log(networks) + 0.06 / seeds
 
     found = make_plan(seconds, CANDIDATES, paces, load, policy)
-    best = error(1.13 * found.finals.images, len(found.entrants), found.finals.seeds)  # lengths are those of a grid
-    for rungs, networks, seeds in itertools.product((1, 2, 3), range(6, 25), (1, 2, 3)):
-        used = [1e-3] * networks
-        other = Division(seconds, 0.35 * seconds, used, LADDERS[rungs], networks, load, policy, seeds).plan()
+    images = 1.13 * found.finals.images  # lengths are those of a grid
+    best = error(images, len(found.entrants), found.steps[-1].length, found.finals.seeds)
+    ladders = [(1, 1.0), (1, 0.35), (1, 0.11), (2, 1.0), (2, 0.35), (2, 0.11), (3, 1.0), (3, 0.35)]
+    for (rungs, last), networks, seeds in itertools.product(ladders, range(6, 25), (1, 2, 3)):
+        steps = ladder(rungs, {1.0: 0, 0.35: 1, 0.11: 2}[last])
+        other = Division(seconds, 0.35 * seconds, [1e-3] * networks, steps, networks, load, policy, seeds).plan()
+        assert (len(other.steps), other.steps[-1].length) == (rungs, last)
         if other.shortest >= 2_500:
-            assert best <= error(other.finals.images, networks, seeds)
+            assert best <= error(other.finals.images, networks, last, seeds)
 
 
 def test_a_short_rung_for_all_goes_before_long_trainings_of_the_rules_alone():
@@ -118,6 +124,7 @@ def test_a_short_rung_for_all_goes_before_long_trainings_of_the_rules_alone():
     plan = make_plan(2_400, CANDIDATES, paces, Load(8_500, 1_500, 4_000, setup=0.5), policy_for(2_400))
     assert len(plan.entrants) >= 20
     assert 2_500 <= plan.shortest < 17_000
+    assert plan.finals.images > 100_000  # and the finals take most of the time
 
 
 def test_a_small_set_of_images_has_three_rungs_and_seeds_in_two_and_a_half_minutes():
@@ -139,7 +146,7 @@ def test_few_networks_go_straight_to_the_finals():
 
 def test_dividing_anew_spends_what_is_left():
     load, policy = Load(10_000, 1_500, 2_000), Policy()
-    plan = Division(3000, 2000, [1e-3] * 8, LADDERS[3][1:], 24, load, policy, 3).plan()
+    plan = Division(3000, 2000, [1e-3] * 8, ladder(3)[1:], 24, load, policy, 3).plan()
     assert [rung.candidates for rung in plan.rungs] == [8, 5]
     assert sum(rung.seconds for rung in plan.rungs) <= 1000
     assert plan.seconds <= 3000
@@ -149,12 +156,20 @@ def test_finals_give_up_seeds_before_length():
     load, policy, paces = Load(10_000, 1_500, 3_000), Policy(), [1e-3] * 3
     each = 3 * 101.0
     assert divide_finals(4 * each, 100_000, paces, load, policy).seeds == 3
-    assert divide_finals(4 * each, 100_000, paces, load, policy).images == 100_000
+    assert divide_finals(3.2 * each, 100_000, paces, load, policy).images == 100_000
     assert divide_finals(2.2 * each, 100_000, paces, load, policy).seeds == 2
     last = divide_finals(0.5 * each, 100_000, paces, load, policy)
     assert last.seeds == 1
     assert 40_000 < last.images < 50_000
     assert last.seconds <= 0.5 * each
+
+
+def test_time_that_the_rungs_left_over_makes_the_finals_longer_up_to_the_longest():
+    load, policy, paces = Load(10_000, 1_500, 3_000), Policy(), [1e-3] * 3
+    longer = divide_finals(9 * 150.0, 100_000, paces, load, policy)
+    assert longer.seeds == 3
+    assert 126_000 <= longer.images <= 0.97 * 150_000
+    assert divide_finals(1e9, 100_000, paces, load, policy).images == policy.longest(load)
 
 
 def test_a_plan_can_be_printed_and_stored():
@@ -163,7 +178,7 @@ def test_a_plan_can_be_printed_and_stored():
     lines = plan.lines()
     assert lines[0].startswith("rung 1: 24 networks x ")
     assert lines[3].startswith("finals: 3 networks x 3 seeds x ")
-    assert len(json.loads(json.dumps(plan.to_dict()))["rungs"]) == 3
+    assert Plan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
 
 
 @pytest.mark.slow

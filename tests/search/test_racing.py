@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from convsmith.errors import TrainingError
+from convsmith.errors import RunError, TrainingError
 from convsmith.search.candidate import Outcome, Training, Work
 from convsmith.search.policy import Load, Policy
 from convsmith.search.racing import race
@@ -368,3 +368,43 @@ def test_a_resumed_race_keeps_who_was_settled_and_does_not_ask_again(world, memo
     resumed = run(again, study, settle=lambda field: pytest.fail("asked again"))
     assert resumed.to_dict() == result.to_dict()
     assert again.works == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [150.0, 300.0, 600.0])
+def test_a_finalist_that_costs_neither_seed_nor_length_is_not_left_out(world, memory, seconds):
+    unused = []
+    for seed in range(8):
+        one = world(seed=seed)
+        result = run(one, memory(), seconds)
+        unused.append(1 - one.now / seconds)
+        assert len({training.candidate.key for training in result.finals}) >= 2
+    assert sum(unused) / len(unused) < 0.12
+
+
+@pytest.mark.parametrize("draws", [0, 4, 8])
+def test_every_network_of_the_first_rung_was_timed_before(world, memory, draws):
+    """Also where so few are trained that no place is given away."""
+    one, timed, events = world(draws=draws), [], []
+    world_time = one.time
+    one.time = lambda candidate: timed.append(candidate.key) or world_time(candidate)
+
+    def hear(event, fields):
+        if event == "training":
+            assert fields["candidate"] in timed
+        events.append(event)
+
+    run(one, memory(), HOURS, emit=hear)
+    assert "training" in events
+
+
+@pytest.mark.parametrize("change", [{"min_epochs": 2.0}, {"found": None}])
+def test_a_race_of_another_version_is_refused(world, memory, change):
+    study = memory()
+    with pytest.raises(KeyboardInterrupt):
+        run(world(stop_at=8), study, HOURS)
+    (name,) = [name for name in study.notes if name.endswith("/policy")]
+    policy = json.loads(study.notes[name]) | change
+    study.notes[name] = json.dumps({key: value for key, value in policy.items() if value is not None})
+    with pytest.raises(RunError, match="version of convsmith that began it"):
+        run(world(), study, HOURS)
