@@ -147,13 +147,17 @@ class Division:
         return in_turns(self._finals * self.seeds, self.hands)
 
 
+NEARLY: Final = 0.9
+"""Share of a length that is as good as all of it: within what predictions miss by."""
+
+
 def divide_finals(
     available: float, full: int, paces: Sequence[float], load: Load, policy: Policy, hands: int = 1
 ) -> FinalsPlan:
     """The finals of the networks of ``paces`` in the seconds left, each ``full`` images long.
 
     Seeds are given up before length is: a final much shorter than the last rung would judge another network than the
-    one that was chosen. A tenth of the length is within what predictions miss by. What time the rungs did not need
+    one that was chosen. What time the rungs did not need
     makes the finals longer.
     """
     spendable = (1 - policy.margin) * available
@@ -167,7 +171,7 @@ def divide_finals(
         slowest = (spendable - load.seconds(max(paces), 0, True)) / max(paces)  # which may have a hand for itself
         return min((spendable - fixed) / (sum(paces) * turns(seeds)), slowest)
 
-    seeds = next((seeds for seeds in range(policy.min_seeds, 0, -1) if room(seeds) >= 0.9 * full), 1)
+    seeds = next((seeds for seeds in range(policy.min_seeds, 0, -1) if room(seeds) >= NEARLY * full), 1)
     images = _whole(max(min(room(seeds), full), min(coarse(room(seeds)), policy.longest(load))))
     seconds = sum(load.seconds(pace, images, True) for pace in paces) * turns(seeds)
     return FinalsPlan(images, len(paces), seeds, seconds)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from convsmith.search.candidate import Candidate, Training, Work
-from convsmith.search.division import divide_finals
+from convsmith.search.division import NEARLY, divide_finals
 from convsmith.search.plan import FinalsPlan
 from convsmith.search.track import Track, in_order
 
@@ -38,7 +38,7 @@ def run_finals(
 
 
 def _finalists(track: Track, standing: Sequence[Candidate], full: int) -> dict[str, Any]:
-    """Keys, images and seeds of the finals: one more finalist where that costs neither a seed nor length."""
+    """Keys, images and seeds of the finals: one more finalist where that costs no seed and hardly any length."""
     always = [candidate for candidate in standing if candidate.rule][:1]
     always += [candidate for candidate in standing if candidate.start]
 
@@ -48,7 +48,7 @@ def _finalists(track: Track, standing: Sequence[Candidate], full: int) -> dict[s
 
     field, divided = plan(track.policy.finalists + 1)
     fewer, longer = plan(track.policy.finalists)
-    if divided.seeds < longer.seeds or divided.images < longer.images:
+    if divided.seeds < longer.seeds or divided.images < NEARLY * min(longer.images, full):
         field, divided = fewer, longer
     return {
         "candidates": [candidate.key for candidate in field],

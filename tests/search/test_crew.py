@@ -119,6 +119,8 @@ class AtOnce(Elsewhere):
 def test_with_any_number_of_hands_there_is_time_for_what_is_proposed_and_for_the_finals(world, memory, hands, seed):
     """They are trained when the others of their rung have been, however many hands are free."""
     one, study, events = world(seed=seed, draws=40), memory(), []
+    for candidate in one.candidates:
+        one.paces[candidate.key] *= 3 if candidate.stratum == "depth" else 1
     found = race(
         one.candidates,
         train=one.train, time_candidate=one.time, study=study, load=one.load, policy=policy_for(1_800.0),
