@@ -299,7 +299,8 @@ def intervals(result: Result) -> Iterator[Row]:
 
 def searcher(result: Result) -> Iterator[Row]:
     for arm, by_time in result["mean"].items():
-        yield Row(arm, "; ".join(f"{row['regret']:.2f} in {time}" for time, row in by_time.items()))
+        found = (f"{row['regret']:.2f} and {row['regret_as_delivered']:.2f} in {time}" for time, row in by_time.items())
+        yield Row(arm, "; ".join(found))
 
 
 def experiment(result: Result) -> Iterator[Row]:

@@ -86,7 +86,8 @@ def _notes(plan: Plan, policy: Policy, *, dropped: int) -> tuple[str, ...]:
     seeds = plan.finals.seeds
     notes = (
         (dropped > 0, f"{count_of(dropped, 'network')} left out, for longer trainings of the others"),
-        (seeds < policy.min_seeds, f"time is short: {seeds} of {policy.min_seeds} seeds in the finals"),
+        (1 < seeds < policy.min_seeds, f"time is short: {seeds} of {policy.min_seeds} seeds in the finals"),
+        (seeds == 1, "time is short: one seed in the finals; how far seeds lie apart is assumed from other trainings"),
         (
             plan.shortest < policy.min_images,
             f"time is too short: trainings see {plan.shortest} images, under {policy.min_images} say little",

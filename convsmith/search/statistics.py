@@ -20,7 +20,7 @@ from scipy.stats import kendalltau
 
 from convsmith.quantities import format_list, format_percent
 from convsmith.search.candidate import Candidate, Outcome, Training
-from convsmith.search.resampling import ALIKE, Spread, Table, optimism, resampled_means, widening
+from convsmith.search.resampling import ALIKE, Spread, Table, assumed_spread, optimism, resampled_means, widening
 from convsmith.training.metrics import wilson
 
 _Z: Final = 1.959963984540054
@@ -183,8 +183,9 @@ def compare(
 
 
 def spread_by_seed(finals: Sequence[Training]) -> Spread:
-    """How accuracies differ from seed to seed, pooled over the networks of the finals."""
-    return Spread.of([_stacked(group) for group in _grouped(finals).values()])
+    """How accuracies differ from seed to seed, pooled over the networks of the finals; assumed if all have one seed."""
+    tables = [_stacked(group) for group in _grouped(finals).values()]
+    return Spread.of(tables) if any(len(table) > 1 for table in tables) else assumed_spread(tables)
 
 
 def practical_margin(best: Any) -> Any:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from jobs_small_fit import PLENTY, quick
 
 from convsmith.cli.main import run as command
 from convsmith.data import Normalisation, open_images, split_images
@@ -51,9 +52,10 @@ def test_a_recipe_file_changes_what_it_names_and_nothing_else(design, tmp_path, 
 
 
 @pytest.mark.slow
-def test_fit_trains_every_network_by_the_recipe_of_a_file(tmp_path, capsys):
+def test_fit_trains_every_network_by_the_recipe_of_a_file(tmp_path, capsys, monkeypatch):
+    quick(monkeypatch)
     (tmp_path / "recipe.toml").write_text("batch = 32\nlabel_smoothing = 0.0\n[policy]\ncutout = 2\n")
-    options = ["--macs", "50k", "--minutes", "0.5", "--out", str(tmp_path / "run"), "--json"]
+    options = ["--macs", "50k", "--minutes", str(PLENTY), "--out", str(tmp_path / "run"), "--json"]
     assert command(["fit", "digits", *options, "--recipe", str(tmp_path / "recipe.toml")]) == 0
     recipe = json.loads(capsys.readouterr().out)["recipe"]
     assert (recipe["batch"], recipe["label_smoothing"], recipe["policy"]["cutout"]) == (32, 0.0, 2)

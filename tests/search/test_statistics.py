@@ -306,7 +306,28 @@ def test_the_spread_from_seed_to_seed_is_found_beyond_that_of_the_images(candida
             ]
             found.append(spread_by_seed(trainings))
         assert np.mean([one.genuine for one in found]) == pytest.approx(true**2, abs=0.006**2 + 0.25 * true**2)
-    assert spread_by_seed(finals(candidate(0, "draw:0", "depth"), rows(100, 5, seeds=1))) == Spread(0.0, 0.0, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("truths", "seed_sd"), [((0.52, 0.50, 0.50), 0.009), ((0.975, 0.97, 0.97), 0.003)])
+def test_with_one_seed_each_the_intervals_assume_what_other_networks_showed(candidate, truths, seed_sd):
+    """Counting images alone they would cover 60 to 85 of 100, as if every seed were alike."""
+    rng = np.random.default_rng(31)
+    networks = [candidate(n, f"draw:{n}", "depth") for n in range(3)]
+    covered, by_images = [], []
+    for n in range(250):
+        hardness = rng.standard_normal(10_000)
+        groups = [
+            finals(one, table(rng, truth, 1, 10_000, hardness, seed_sd=seed_sd))
+            for one, truth in zip(networks, truths, strict=True)
+        ]
+        spread = spread_by_seed([t for group in groups for t in group])
+        made = compare(groups[0], groups[1], seed=n, by_seed=spread)
+        covered.append(made.low <= truths[0] - truths[1] <= made.high)
+        alone = compare(groups[0], groups[1], seed=n, by_seed=Spread(0.0, 0.0, 0))
+        by_images.append(alone.low <= truths[0] - truths[1] <= alone.high)
+    assert 0.92 <= np.mean(covered) <= 0.995
+    assert np.mean(by_images) < 0.88
 
 
 def test_one_seed_each_leaves_the_seeds_in_doubt(candidate):
