@@ -167,9 +167,9 @@ SECTIONS = (
         "searcher",
         "python benchmarks/searcher.py",
         figures.searcher,
-        "All have the same seconds. The first figure is of the choice, all trained alike; the second of the network as it "
-        "was trained: ours makes its finals longer with what its short rungs leave. In its choice, halving that is given "
-        "the networks of the rules too comes as near.",
+        "All have the same seconds. The first figure is of the choice, all trained alike; the second of the network as "
+        "it was trained: ours makes its finals longer with what its short rungs leave. In its choice, halving that is "
+        "given the networks of the rules too comes as near.",
     ),
     Section(
         "A search of half the budget, after one of the whole",
