@@ -185,7 +185,8 @@ def compare(
 def spread_by_seed(finals: Sequence[Training]) -> Spread:
     """How accuracies differ from seed to seed, pooled over the networks of the finals; assumed if all have one seed."""
     tables = [_stacked(group) for group in _grouped(finals).values()]
-    return Spread.of(tables) if any(len(table) > 1 for table in tables) else assumed_spread(tables)
+    one_each = tables and all(len(table) == 1 for table in tables)
+    return assumed_spread(tables) if one_each else Spread.of(tables)
 
 
 def practical_margin(best: Any) -> Any:

@@ -330,6 +330,10 @@ def test_with_one_seed_each_the_intervals_assume_what_other_networks_showed(cand
     assert np.mean(by_images) < 0.88
 
 
+def test_nothing_is_assumed_before_the_finals():
+    assert spread_by_seed([]) == Spread(0.0, 0.0, 0)
+
+
 def test_one_seed_each_leaves_the_seeds_in_doubt(candidate):
     one = finals(candidate(0, "draw:0", "depth"), rows(1000, 50, seeds=1))
     two = finals(candidate(1, "draw:1", "depth"), rows(1000, 70, seeds=1))
