@@ -12,9 +12,10 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from convsmith.search.candidate import Candidate
 from convsmith.search.plan import FinalsPlan, Plan, RungPlan, Step
 from convsmith.search.policy import Load, Policy
 
@@ -48,6 +49,11 @@ def tolerated(count: int) -> int:
     return max(1, count // 4)
 
 
+def assured(field: Iterable[Candidate]) -> int:
+    """Networks of a field that go to the finals whatever the rungs say: the best rule and given weights."""
+    return 1 + sum(1 for candidate in field if candidate.start)
+
+
 @dataclasses.dataclass(frozen=True)
 class Division:
     """A way to divide a time: the length of a full training is solved from it.
@@ -66,7 +72,7 @@ class Division:
         seeds: Of each finalist.
         hands: Trainings that go on at the same time.
         later: Networks of the first of ``steps`` that are chosen when the others have been trained.
-        always: Networks that go to the finals whatever the rungs say.
+        always: Networks that are ``assured`` of the finals.
     """
 
     available: float
@@ -157,8 +163,7 @@ def divide_finals(
     """The finals of the networks of ``paces`` in the seconds left, each ``full`` images long.
 
     Seeds are given up before length is: a final much shorter than the last rung would judge another network than the
-    one that was chosen. What time the rungs did not need
-    makes the finals longer.
+    one that was chosen. What time the rungs did not need makes the finals longer.
     """
     spendable = (1 - policy.margin) * available
 

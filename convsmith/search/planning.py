@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from convsmith.quantities import count_of
 from convsmith.search.candidate import Candidate
-from convsmith.search.division import Division, ladders
+from convsmith.search.division import Division, assured, ladders
 from convsmith.search.plan import Plan, Step
 from convsmith.search.policy import Load, Policy
 
@@ -38,14 +38,14 @@ def make_plan(
     rules = [c for c in candidates if c.rule or c.start]
     draws = [c for c in candidates if not (c.rule or c.start)]
     fewest = max(min(policy.finalists + 1 - len(rules), len(draws)), 0)
-    reserve, always = policy.reserve * available, 1 + sum(1 for c in rules if c.start)
+    reserve = policy.reserve * available
 
     def divide(drawn: int, steps: Sequence[Step], seeds: int) -> Division:
         entrants = (*rules, *draws[:drawn])
         steps = steps if len(entrants) > policy.finalists + 1 else ()
         used = [paces[c.key] for c in entrants]
-        later = policy.held(drawn, len(rules))
-        return Division(available, reserve, used, steps, len(entrants), load, policy, seeds, hands, later, always)
+        waits = {"later": policy.held(drawn, len(rules)), "always": assured(rules)}
+        return Division(available, reserve, used, steps, len(entrants), load, policy, seeds, hands, **waits)
 
     networks, seeds = range(len(draws), fewest - 1, -1), range(policy.min_seeds, 0, -1)
     divisions = {way: divide(*way) for way in itertools.product(networks, ladders(policy.rungs), seeds)}

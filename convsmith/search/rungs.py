@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from convsmith.search.candidate import STRATA, Candidate, Training, Work
-from convsmith.search.division import Division, kept, tolerated
+from convsmith.search.division import Division, assured, kept, tolerated
 from convsmith.search.plan import Plan, Step
 from convsmith.search.statistics import rank_agreement
 from convsmith.search.surrogate import Surrogate, tells
@@ -164,7 +164,7 @@ def _divided(
     """Images of the next rung and of a full training."""
     paces = track.paces(field)
     paces += [sum(paces) / len(paces)] * later
-    always = 1 + sum(1 for candidate in field if candidate.start)
+    always = assured(field)
     first, *_, full = Division(
         track.left(), track.reserve, paces, steps, entrants, track.load, track.policy, seeds, track.hands, later, always
     ).lengths

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
 import math
+from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -341,3 +344,23 @@ def test_one_seed_each_leaves_the_seeds_in_doubt(candidate):
     assert by_images.probability > 0.99
     assert by_both.probability == pytest.approx(norm.cdf(0.02 / math.hypot(0.0044, math.sqrt(2) * 0.02)), abs=0.03)
     assert by_both.high - by_both.low > 2 * (by_images.high - by_images.low)
+
+
+def test_the_spread_that_is_assumed_is_that_of_other_trainings(candidate):
+    """Of the benchmarks with several seeds, over the deviation of a single image's answer."""
+    results, found = Path(__file__).parents[2] / "benchmarks" / "results", {}
+    for name in ("blocks", "recipe", "regularisation"):
+        arms = defaultdict(list)
+        for line in (results / f"{name}.ndjson").read_text().splitlines():
+            row = json.loads(line)
+            if "accuracy" in row:
+                arms[row["arm"]].append(row["accuracy"])
+        several = [values for values in arms.values() if len(values) > 1]
+        freedom = sum(len(values) - 1 for values in several)
+        variance = sum((len(values) - 1) * np.var(values, ddof=1) / (np.mean(values) * (1 - np.mean(values)))
+                       for values in several) / freedom  # fmt: skip
+        found[name] = math.sqrt(variance)
+    assert found["blocks"] == pytest.approx(0.021, abs=0.0015)
+    assert 0.012 <= min(found["recipe"], found["regularisation"]) <= max(found.values()) <= 0.0225
+    assumed = spread_by_seed(finals(candidate(0, "draw:0", "depth"), rows(1000, 500, seeds=1)))
+    assert assumed.deviation / 0.5 == pytest.approx(found["blocks"], rel=0.1)
