@@ -38,6 +38,7 @@ import trainings
 from arms import Arm, Machine, Task, finals_of_best, full_trainings, halving, one_epoch, ours, random_search
 from networks import CELLS, Cell, field_of, file_name, known_as
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 from table import JUDGED, LENGTHS, LONG, SEEDS, jobs_of, table_name
 
 from convsmith.search.candidate import Candidate, Outcome, Training, Work
@@ -212,6 +213,20 @@ def replay(table: Table, full: int, repeats: int) -> dict[str, Any]:
     }
 
 
+def rank_correlations(table: Table) -> dict[str, float]:
+    """Spearman's, of the losses of all networks after each length with those after the longest; means over seeds."""
+
+    def losses(length: int, seed: int) -> list[float]:
+        return [table.row(key, length, seed)["loss"] for key in table.candidates]
+
+    return {
+        str(length): statistics.fmean(
+            float(spearmanr(losses(length, seed), losses(LENGTHS[-1], seed)).statistic) for seed in table.seeds
+        )
+        for length in LENGTHS[:-1]
+    }
+
+
 def claims(cell: Cell, times: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, bool]]:
     """What holds of the claims of the experiment, in each time.
 
@@ -263,7 +278,8 @@ def main() -> None:
     if not table.seeds:
         parser.error(f"the table of {given.cell} is not filled: run table.py first")
     times = {name: replay(table, full, given.repeats) for name, full in FULLS.items()}
-    about = {"repeats": given.repeats, "seeds": len(table.seeds), "networks": len(table.candidates)}
+    about: dict[str, Any] = {"repeats": given.repeats, "seeds": len(table.seeds), "networks": len(table.candidates)}
+    about["rank correlation with the longest"] = rank_correlations(table)
     done = {"trainings": {"done": len(rows), "planned": len(jobs_of(cell))}}
     harness.write(file_name(given.cell), {**about, **done, "claims": claims(cell, times), "times": times})
 

@@ -48,7 +48,7 @@ class Policy:
         margin: Share of the time left free, because no prediction is exact.
         min_images: Shortest training that says anything, in images. The losses of 36 networks of equal cost after 2,500
             images had a rank correlation of 0.62 with those after 22,500, and after 7,500 one of 0.76
-            (``benchmarks/fit/table.py``, "photographs, 6M").
+            (``benchmarks/fit/compare.py``, "photographs, 6M").
         max_epochs: Longest training in passes; time beyond it goes to more seeds.
         max_images: A full training may be this long whatever the passes are.
         rungs: Most rungs, from 1 to 3.
