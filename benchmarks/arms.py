@@ -70,6 +70,8 @@ class Task:
     seed: int
 
 
+FINALISTS: Final = 3
+"""Of every arm but ours."""
 Arm = Callable[[Task, Machine], list[Training]]
 """Searches, and returns its finals."""
 
@@ -104,20 +106,20 @@ def ours(task: Task, machine: Machine, policy: Policy | None = None) -> list[Tra
 
 def random_search(task: Task, machine: Machine) -> list[Training]:
     """Networks drawn one after the other and trained in full while the time lasts."""
-    return finals_of_best(task, machine, full_trainings(task, machine, task.draws))
+    return finals_of_best(task, machine, trained(task, machine, task.draws, task.full))
 
 
 def halving(task: Task, machine: Machine, *, with_rules: bool = False) -> list[Training]:
     """Successive halving as in ASHA, a third going on twice; as many networks as the time allows."""
     pool = [*(task.rules if with_rules else ()), *task.draws]
-    lengths = [round(task.full / 9), round(task.full / 3), task.full]
+    lengths = thirds(task)
     each = statistics.fmean(map(machine.pace, pool)) * (
         sum(lengths[i] / 3**i for i in range(3)) + machine.load.select / 2
     )
     field, done = pool[: int(_allowed(task) / each)], list[Training]()
     for images in lengths:
-        done = _trained(task, machine, field, images) or done
-        field = [one.candidate for one in _by_loss(done)][: math.ceil(len(field) / 3)]
+        done = trained(task, machine, field, images) or done
+        field = [one.candidate for one in by_loss(done)][: math.ceil(len(field) / 3)]
     return finals_of_best(task, machine, done)
 
 
@@ -126,9 +128,9 @@ def one_epoch(task: Task, machine: Machine, kept: int = 5) -> list[Training]:
     load, mean = machine.load, statistics.fmean(map(machine.pace, task.draws))
     images = load.train + load.select / 3 + load.setup / mean
     count = int((_allowed(task) / mean - kept * task.full) / images)
-    done = _trained(task, machine, task.draws[: max(count, kept)], load.train)
-    field = [one.candidate for one in _by_loss(done)][:kept]
-    return finals_of_best(task, machine, _trained(task, machine, field, task.full) or done)
+    done = trained(task, machine, task.draws[: max(count, kept)], load.train)
+    field = [one.candidate for one in by_loss(done)][:kept]
+    return finals_of_best(task, machine, trained(task, machine, field, task.full) or done)
 
 
 def best_rule(task: Task, machine: Machine) -> list[Training]:
@@ -160,7 +162,12 @@ def _allowed(task: Task) -> float:
     return (1 - Policy().reserve) * task.seconds
 
 
-def _trained(task: Task, machine: Machine, field: Sequence[Candidate], images: int) -> list[Training]:
+def thirds(task: Task) -> list[int]:
+    """Images of the trainings of successive halving."""
+    return [round(task.full / 9), round(task.full / 3), task.full]
+
+
+def trained(task: Task, machine: Machine, field: Sequence[Candidate], images: int) -> list[Training]:
     """One after the other, as long as each ends before the time of the finals."""
     done: list[Training] = []
     for candidate in field:
@@ -171,18 +178,13 @@ def _trained(task: Task, machine: Machine, field: Sequence[Candidate], images: i
     return done
 
 
-def full_trainings(task: Task, machine: Machine, field: Sequence[Candidate]) -> list[Training]:
-    """Of as many networks as the time before the finals allows."""
-    return _trained(task, machine, field, task.full)
-
-
-def _by_loss(done: Sequence[Training]) -> list[Training]:
+def by_loss(done: Sequence[Training]) -> list[Training]:
     return sorted(done, key=lambda one: one.outcome.log_loss)
 
 
 def finals_of_best(task: Task, machine: Machine, done: Sequence[Training]) -> list[Training]:
-    """Of the best three."""
-    return final_rounds(task, machine, [one.candidate for one in _by_loss(done)][:3])
+    """Of the best ones."""
+    return final_rounds(task, machine, [one.candidate for one in by_loss(done)][:FINALISTS])
 
 
 def final_rounds(task: Task, machine: Machine, field: Sequence[Candidate]) -> list[Training]:

@@ -179,6 +179,18 @@ def loops(result: Result) -> Iterator[Row]:
             yield at_least(what, ratio, result["goals"][name], times) if loop == "plain" else Row(what, times(ratio))
 
 
+def accuracy(result: Result) -> Iterator[Row]:
+    yield progress(result)
+    for arm, row in result["accuracy"].items():
+        low, high = (percent(row[end]) for end in ("low", "high"))
+        took = format_seconds(result["seconds"][arm])
+        who = "the usual recipe, 30" if arm == "usual" else arm
+        yield Row(f"{who} epochs, {row['seeds']} seeds", f"{percent(row['mean'])} ({low} to {high}) after {took}")
+    what = "the accuracy of the usual recipe, reached sooner"
+    goal, sooner = result["goals"]["times sooner"], result["times_sooner"]
+    yield at_least(what, sooner, goal, times) if sooner else Row(what, "not reached", times(goal), met=False)
+
+
 def probe(result: Result) -> Iterator[Row]:
     for name, network in result["networks"].items():
         seconds = format_seconds(network["race_seconds"]["median"])
@@ -219,6 +231,23 @@ def recipe(result: Result) -> Iterator[Row]:
     for name, gain in result["muon, one thing changed"].items():
         if gain["seeds"] >= 3:
             yield Row(name, points(gain))
+
+
+def imbalance(result: Result) -> Iterator[Row]:
+    yield progress(result)
+    for arm, row in result["accuracy"].items():
+        gain, rare = (result[f"over each image alike{of}"][arm] for of in ("", ", rare classes"))
+        more = "" if arm == "balance 0" else f"; {points(gain)}, the three rarest classes {points(rare)}"
+        yield Row(arm, f"{percent(row['mean'])}{more}")
+
+
+def rates(result: Result) -> Iterator[Row]:
+    yield progress(result)
+    for arm, row in result["networks"].items():
+        network, optimizer = arm.split(" | ")
+        low, high = (f"{end(row['rates found']):.2g}" for end in (min, max))
+        what = f"{network}, {optimizer}: the rate found, {low} to {high}, against the best of six, "
+        yield Row(f"{what}{row['best of the grid']:g}", points(row["found over best"]))
 
 
 def regularisation(result: Result) -> Iterator[Row]:

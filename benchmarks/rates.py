@@ -9,21 +9,19 @@ python benchmarks/rates.py cifar10-20k    # goes on where it was stopped
 from __future__ import annotations
 
 import dataclasses
-import statistics
 from pathlib import Path
 
 import harness
 import trainings
-from accuracy import load
+from accuracy import SETUP, load
 from recipe import CASES, OPTIMIZERS, images_of, judged, recipe_for
 
 from convsmith.design import lower
 from convsmith.interop.torch_module import build
 from convsmith.training.initialise import initialise
 from convsmith.training.rate_finder import find_rate
-from convsmith.training.setup import Setup
 
-SEEDS = range(3)
+SEEDS = range(5)
 FOUND = "found"
 GRID = {
     "sgd": (0.01, 0.03, 0.1, 0.3, 1.0, 3.0),
@@ -40,8 +38,7 @@ def one(folder: Path, arm: str, seed: int) -> trainings.Row:
     recipe = recipe_for(case, OPTIMIZERS[kind])
     if rate == FOUND:
         module = initialise(build(lower(case.design)), seed)
-        setup = Setup(kernels=True, threads=1)
-        value = find_rate(module, learn, recipe=recipe, seed=seed, setup=setup).rate
+        value = find_rate(module, learn, recipe=recipe, seed=seed, setup=SETUP).rate
     else:
         value = float(rate)
     recipe = dataclasses.replace(recipe, learning_rate=value)
@@ -51,25 +48,22 @@ def one(folder: Path, arm: str, seed: int) -> trainings.Row:
 def main() -> None:
     pairs = [(name, kind) for name in NAMES for kind in GRID]
     jobs = [
-        (f"{name} | {kind} | {rate}", seed) for name, kind in pairs for seed in SEEDS for rate in (FOUND, *GRID[kind])
+        (f"{name} | {kind} | {rate}", seed) for seed in SEEDS for name, kind in pairs for rate in (FOUND, *GRID[kind])
     ]
     found = trainings.gather("rates", __doc__, jobs, one, load)
     table: dict[str, dict[str, object]] = {}
     for name, kind in pairs:
-        arms = [f"{name} | {kind} | {rate}" for rate in (FOUND, *GRID[kind])]
-        done = [seed for seed in SEEDS if all((arm, seed) in found for arm in arms)]
-        if not done:
+        arms = {str(rate): f"{name} | {kind} | {rate}" for rate in (FOUND, *GRID[kind])}
+        seeds = [seed for seed in SEEDS if all((arm, seed) in found for arm in arms.values())]
+        if not seeds:
             continue
-        means = {
-            str(rate): statistics.fmean(found[f"{name} | {kind} | {rate}", seed]["accuracy"] for seed in done)
-            for rate in (FOUND, *GRID[kind])
-        }
-        best = max(GRID[kind], key=lambda rate, means=means: means[str(rate)])
+        means = {rate: trainings.over_seeds(found, arm, seeds)["mean"] for rate, arm in arms.items()}
+        best = max(map(str, GRID[kind]), key=means.__getitem__)
         table[f"{name} | {kind}"] = {
             "accuracy": means,
-            "best of the grid": best,
-            "rates found": [found[f"{name} | {kind} | {FOUND}", seed]["rate"] for seed in done],
-            "given away": means[str(best)] - means[FOUND],
+            "best of the grid": float(best),
+            "rates found": [found[arms[FOUND], seed]["rate"] for seed in seeds],
+            "found over best": trainings.over_seeds(found, arms[FOUND], seeds, above=arms[best]),
         }
     harness.write("rates", {"trainings": {"done": len(found), "planned": len(jobs)}, "networks": table})
 

@@ -18,9 +18,10 @@ from typing import Any
 import harness
 import numpy as np
 import trainings
-from accuracy import NATURAL, load
+from accuracy import NATURAL, SETUP, load
 from nets import net
 from numpy.typing import NDArray
+from torch import nn
 
 from convsmith.analysis import cost
 from convsmith.data import Normalisation, open_images, split_images
@@ -35,7 +36,6 @@ from convsmith.training.initialise import initialise
 from convsmith.training.loop import train
 from convsmith.training.metrics import accuracy
 from convsmith.training.recipe import Recipe
-from convsmith.training.setup import Setup
 
 SEEDS = range(5)
 SGD = Recipe(policy=NATURAL, optimizer="sgd", learning_rate=0.3, batch=64)
@@ -113,13 +113,17 @@ def recipe_for(case: Case, recipe: Recipe) -> Recipe:
     return dataclasses.replace(recipe, policy=Policy.for_images(case.design.input[1], 1)) if case.digits else recipe
 
 
+def trained(case: Case, recipe: Recipe, learn: TrainingSet, seed: int) -> nn.Module:
+    """The network of a case after one training."""
+    module = initialise(build(lower(case.design)), seed)
+    train(module, learn, recipe=recipe, budget=Budget(images=case.images), seed=seed, setup=SETUP)
+    return recalibrate_batchnorm(module, learn, SETUP)
+
+
 def judged(case: Case, recipe: Recipe, learn: TrainingSet, test: TrainingSet, seed: int) -> trainings.Row:
     """Accuracy after one training, from each image and from both mirror images of it."""
-    setup = Setup(kernels=True, threads=1)
-    module = initialise(build(lower(case.design)), seed)
-    train(module, learn, recipe=recipe, budget=Budget(images=case.images), seed=seed, setup=setup)
-    recalibrate_batchnorm(module, learn, setup)
-    plain, views = (logits(module, test.pixels, test.normalisation, setup, flip_tta=both) for both in (False, True))
+    module = trained(case, recipe, learn, seed)
+    plain, views = (logits(module, test.pixels, test.normalisation, SETUP, flip_tta=both) for both in (False, True))
     return {"accuracy": accuracy(plain, test.labels), "both views": accuracy(views, test.labels)}
 
 

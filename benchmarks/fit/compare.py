@@ -2,7 +2,7 @@
 
 A search is replayed on the table of a cell (``table.py``): it asks for trainings and is charged what they took. So each
 can be repeated a hundred times, with other seeds and another order of the drawn networks each time. Two times are given
-to each: those in which ours plans full trainings of 7,500 and of 22,500 images. Between the lengths of the table a loss
+to each: those of 8 and of 24 of the longest trainings of a mean network. Between the lengths of the table a loss
 is interpolated over the logarithm of the images, and each answer is that of the longer training with a probability that
 grows as much. What would be shorter than the shortest of the table is answered and charged as that.
 
@@ -33,22 +33,23 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import harness
 import numpy as np
-import optuna
 import trainings
-from arms import Arm, Machine, Task, finals_of_best, full_trainings, halving, one_epoch, ours, random_search
+from arms import Arm, Task, halving, one_epoch, ours, random_search
 from networks import CELLS, Cell, field_of, file_name, known_as
 from numpy.typing import NDArray
+from optuna_arms import asha, tpe
 from scipy.stats import spearmanr
 from table import JUDGED, LENGTHS, LONG, SEEDS, jobs_of, table_name
 
-from convsmith.search.candidate import Candidate, Outcome, Training, Work
+from convsmith.search.candidate import Candidate, Outcome, Work
 from convsmith.search.planning import make_plan
 from convsmith.search.policy import Load, Policy
 from convsmith.search.statistics import cheapest, fastest, judge
 
 LOAD: Final = Load(train=8_500, select=1_500, test=JUDGED, setup=0.5)
 POLICY: Final = Policy(max_images=LENGTHS[-1], max_epochs=LENGTHS[-1] / LOAD.train)
-FULLS: Final = {"short": LENGTHS[1], "long": LENGTHS[2]}
+TIMES: Final = {"short": 8, "long": 24}
+"""As many trainings of a mean network, each of 22,500 images."""
 
 
 class Table:
@@ -136,53 +137,28 @@ class TableMachine:
         return Outcome(float(right.mean()), loss, seconds, images, np.packbits(right).tobytes(), JUDGED)
 
 
-def tpe(task: Task, machine: Machine) -> list[Training]:
-    """Optuna's TPE over the shares of depth and width and the family: the untrained network nearest to its proposal."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=task.seed))
-    left, done = [*task.rules, *task.draws], list[Training]()
-    families = sorted({one.design.stage[0].block for one in left})
-    while left:
-        trial = study.ask()
-        depth, width = (trial.suggest_float(axis, 0.0, 1.0) for axis in ("depth", "width"))
-        family = trial.suggest_categorical("family", families)
-
-        def distance(one: Candidate, place: tuple[float, float] = (depth, width), family: str = family) -> float:
-            return math.dist(one.shares[:2], place) + (one.design.stage[0].block != family)
-
-        chosen = min(left, key=distance)
-        left.remove(chosen)
-        trained = full_trainings(task, machine, [chosen])
-        if not trained:
-            break
-        study.tell(trial, trained[0].outcome.log_loss)
-        done += trained
-    return finals_of_best(task, machine, done)
-
-
 ARMS: Final[dict[str, Arm]] = {
     "ours": lambda task, machine: ours(task, machine, POLICY),
     "ours without surrogate": lambda task, machine: ours(task, machine, dataclasses.replace(POLICY, surrogate=False)),
     "random": random_search,
     "halving": halving,
     "halving with rules": functools.partial(halving, with_rules=True),
+    "ASHA": asha,
+    "ASHA with rules": functools.partial(asha, with_rules=True),
     "one epoch": one_epoch,
     "TPE": tpe,
 }
+OTHERS: Final = ("random", "halving", "halving with rules", "ASHA", "ASHA with rules")
+"""Those of the third claim."""
 
 
-def seconds_for(full: int, field: Sequence[Candidate], paces: Mapping[str, float]) -> float:
-    """The least time, on a grid, in which ours plans so long full trainings."""
-    times = (60 * 1.02**step for step in range(1_000))
-    return next(time for time in times if make_plan(time, field, paces, LOAD, POLICY).finals.images >= 0.97 * full)
-
-
-def replay(table: Table, full: int, repeats: int) -> dict[str, Any]:
-    """All arms in one time."""
+def replay(table: Table, count: int, repeats: int) -> dict[str, Any]:
+    """All arms in the time of ``count`` of the longest trainings."""
     rules = [one for one in table.candidates.values() if known_as(one)]
     draws = [one for one in table.candidates.values() if not known_as(one)]
     paces = {key: table.pace(key) for key in table.candidates}
-    seconds = seconds_for(full, [*rules, *draws[: POLICY.draws]], paces)
+    seconds = count * statistics.fmean(paces.values()) * LENGTHS[-1]
+    full = make_plan(seconds, [*rules, *draws[: POLICY.draws]], paces, LOAD, POLICY).finals.images
     found: dict[str, list[dict[str, float]]] = {arm: [] for arm in ARMS}
     best = max(table.accuracy(key, full) for key in table.candidates)
     best_rule = max(rules, key=lambda one: table.accuracy(one.key, full))
@@ -245,8 +221,8 @@ def claims(cell: Cell, times: Mapping[str, dict[str, Any]]) -> dict[str, dict[st
             if cell.allowance.latency is not None:
                 name = f"C4: a point better than every rule at equal latency, trained {way}"
                 held[name] = all(one["mean"] >= 1 for one in rules)
-        others = [found["arms"][arm]["ours above"] for arm in ("random", "halving", "halving with rules")]
-        held["C3: better than random and halving"] = all(one["mean"] > 0 for one in others)
+        others = [found["arms"][arm]["ours above"] for arm in OTHERS]
+        held["C3: better than random, halving and ASHA"] = all(one["mean"] > 0 for one in others)
         held["C3, significantly"] = all(one["low"] > 0 for one in others)
         return held
 
@@ -277,7 +253,7 @@ def main() -> None:
     table = Table(cell, rows)
     if not table.seeds:
         parser.error(f"the table of {given.cell} is not filled: run table.py first")
-    times = {name: replay(table, full, given.repeats) for name, full in FULLS.items()}
+    times = {name: replay(table, count, given.repeats) for name, count in TIMES.items()}
     about: dict[str, Any] = {"repeats": given.repeats, "seeds": len(table.seeds), "networks": len(table.candidates)}
     about["rank correlation with the longest"] = rank_correlations(table)
     done = {"trainings": {"done": len(rows), "planned": len(jobs_of(cell))}}

@@ -33,7 +33,7 @@ def _content(report: Report) -> Iterator[Part]:
     if report.get("accuracy") and (report["candidates"] or report["rules"]):
         told = element("p", _STANDINGS)
         yield "standings", "Finalists and rules", join((told, sections.standings_table(report)))
-    if rungs(report):
+    if rungs(report) > 1:  # of one, the map shows as much
         told = element("p", _RUNGS)
         yield "rungs", "Rung by rung", join((told, chart("rungs", rung_figure(report), "accuracy by rung")))
     if report.get("history"):

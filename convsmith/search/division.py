@@ -1,9 +1,10 @@
 """How a given time is divided over the rungs of a search and its finals.
 
 A training's time is linear in its images, so one length, that of a full training, follows exactly from the time, the
-number of rungs and of networks: every rung trains for a fixed share of it, the finals for all of it. What the last rung
-trained as long as the finals is all the surer, and what it trained for less time leaves the finals more. They get at
-least 35 % of the time. Everything here is a pure function of measured paces.
+number of rungs and of networks: every rung trains for a fixed share of it, the finals for all of it; the first rung for
+no less than says anything, where that can be had. What the last rung trained as long as the finals is all the surer,
+and what it trained for less time leaves the finals more. They get at least 35 % of the time. Everything here is a pure
+function of measured paces.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from convsmith.search.policy import Load, Policy
 _LENGTHS: Final = (0.04, 0.11, 0.35, 1.0)
 _SHARES: Final[Mapping[int, tuple[float, ...]]] = {1: (1.0,), 2: (1.0, 1 / 4), 3: (1.0, 0.3, 0.1)}
 _BELOW: Final = 2
+_LONGER: Final = 2
+"""Times as long as the first rung that the second is at least."""
 
 
 def ladder(rungs: int, below: int = 0) -> tuple[Step, ...]:
@@ -90,21 +93,16 @@ class Division:
     @functools.cached_property
     def full(self) -> float:
         """Images of a full training: all that the time allows."""
-        spendable = (1 - self.policy.margin) * self.available
-        paces, last_pace = [self._pace(turns) for turns in self._turns], self._pace(self._last_turns)
-        search_fixed = sum(self.load.seconds(pace, 0, False) * n for pace, n in zip(paces, self._turns, strict=True))
-        finals_fixed = self.load.seconds(last_pace, 0, True) * self._last_turns
-        search_slope = sum(pace * n * step.length for pace, n, step in zip(paces, self._turns, self.steps, strict=True))
-        full = (spendable - search_fixed - finals_fixed) / (search_slope + last_pace * self._last_turns)
-        if self.steps:
-            full = min(full, (spendable - self.reserve - search_fixed) / search_slope)
-        return full
+        return self._raised or self._solve()
 
     @property
     def lengths(self) -> tuple[int, ...]:
         """Images of a training in each rung and in the finals."""
-        full = min(coarse(self.full), self.policy.longest(self.load))
-        return tuple(_whole(length * full) for length in (*(step.length for step in self.steps), 1.0))
+        full = self._kept(self.full)
+        lengths = [step.length * full for step in self.steps]
+        if self.steps and (self._raised or self.full * self.steps[0].length >= self._least):
+            lengths[0] = max(lengths[0], self._least)
+        return tuple(_whole(length) for length in (*lengths, full))
 
     def promised(self) -> float:
         """The error of the network that this ends with, beyond what is the same for all ways.
@@ -115,8 +113,9 @@ class Division:
         (``benchmarks/searcher.py``) and on a table of real trainings (``benchmarks/fit/compare.py``).
         """
         passes = min(self.full, self.policy.longest(self.load)) / self.load.train
+        *rungs, full = self.lengths
         found = self.policy.found * math.log(len(self.paces))
-        found *= self.policy.foresight ** math.log(1 / self.steps[-1].length if self.steps else 1.0, 3)
+        found *= self.policy.foresight ** math.log(full / rungs[-1] if rungs else 1.0, 3)
         return self.policy.learnt / math.sqrt(passes) - found + self.policy.proved / self.seeds
 
     def plan(self) -> Plan:
@@ -128,6 +127,44 @@ class Division:
         )
         seconds = self.load.seconds(self._pace(self._last_turns), full, True) * self._last_turns
         return Plan(self.available, (), rungs, FinalsPlan(full, self._finals, self.seeds, seconds), tuple(self.steps))
+
+    @functools.cached_property
+    def _least(self) -> int:
+        """Images of the shortest training that says anything."""
+        return int(min(self.policy.min_images, self.policy.longest(self.load)))
+
+    @functools.cached_property
+    def _raised(self) -> float | None:
+        """Images of a full training beside a first rung of the ``_least``; nothing where its share is as long anyway.
+
+        Nor where so long a first rung does not fit, or the next would hardly be longer.
+        """
+        if not self.steps or self._solve() * self.steps[0].length >= self._least:
+            return None
+        full = self._solve(self._least)
+        following = 1.0 if len(self.steps) == 1 else self.steps[1].length / _LONGER
+        return full if self._kept(full) * following >= self._least else None
+
+    def _kept(self, full: float) -> float:
+        """As many images on the grid of lengths, up to the longest training."""
+        return min(coarse(full), self.policy.longest(self.load))
+
+    def _solve(self, first: int = 0) -> float:
+        """Images of a full training, with a ``first`` rung of so many images or else of its share of the ladder."""
+        spendable = (1 - self.policy.margin) * self.available
+        paces, last_pace = [self._pace(turns) for turns in self._turns], self._pace(self._last_turns)
+        shares = [step.length for step in self.steps]
+        search_fixed = sum(self.load.seconds(pace, 0, False) * n for pace, n in zip(paces, self._turns, strict=True))
+        finals_fixed = self.load.seconds(last_pace, 0, True) * self._last_turns
+        if first:
+            shares[0] = 0.0
+            search_fixed += paces[0] * self._turns[0] * first
+        search_slope = sum(pace * n * share for pace, n, share in zip(paces, self._turns, shares, strict=True))
+        full = (spendable - search_fixed - finals_fixed) / (search_slope + last_pace * self._last_turns)
+        spare = spendable - self.reserve - search_fixed  # for what of the rungs grows with a full training
+        if search_slope:
+            return min(full, spare / search_slope)
+        return full if spare >= 0 else 0.0
 
     def _pace(self, turns: int) -> float:
         """The mean pace; where many train at the same time, that with which the slowest ends in so many turns."""

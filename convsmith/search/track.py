@@ -104,9 +104,12 @@ class Track:
         self.reserve = self.policy.reserve * self.left()
         ready = [candidate for candidate in known if candidate.ready]
         drawn = [candidate for candidate in known if not (candidate.rule or candidate.ready)]
-        drawn = [*ready, *self._foremost(drawn, seed)]
+        drawn = self._foremost(drawn, seed)
         rules = [candidate for candidate in known if candidate.rule]
-        first = len(drawn) - self.policy.held(len(drawn), len(rules))
+        first = len(ready) + len(drawn) - self.policy.held(len(ready) + len(drawn), len(rules))
+        # The last give way where time is short, and published networks train slowly.
+        before = max(first - len(ready), 0)
+        drawn = [*drawn[:before], *ready, *drawn[before:]]
         if not self.measure("paces", [*rules, *drawn[:first]]):
             causes = "; ".join(dict.fromkeys(self.dropped.values()))
             raise TrainingError("no network could be trained", received=causes, where="search")

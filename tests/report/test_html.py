@@ -117,6 +117,13 @@ def test_no_name_can_end_the_data_of_a_chart(chart, source):
     assert "<" not in data
 
 
+def test_one_rung_has_no_lines_to_show(report):
+    once = [{**one, "rungs": one["rungs"][:1]} for one in report["candidates"]]
+    page = Page(render_html({**report, "candidates": once}))
+    assert "Rung by rung" not in page.text
+    assert all(one["key"] in page.text for one in once)
+
+
 def test_every_rule_and_candidate_is_in_a_table_with_its_numbers(page, report):
     for name, rule in report["rules"].items():
         assert name.replace("_", " ") in page.text

@@ -104,7 +104,8 @@ def test_no_other_division_of_the_time_promises_more(seconds):
 
     def error(networks, steps, seeds):
         divided = Division(seconds, 0.35 * seconds, [1e-3] * networks, steps, networks, load, policy, seeds)
-        sure = 0.9 ** (math.log(steps[-1].length) / math.log(1 / 3))
+        *rungs, full = divided.lengths
+        sure = 0.9 ** (math.log(full / rungs[-1]) / math.log(3))
         passes = min(divided.full / 10_000, 100)
         worth = 0.3 * passes**-0.5 - 0.03 * sure * math.log(networks) + 0.06 / seeds
         return worth if divided.plan().shortest >= 2_500 else math.inf
@@ -132,7 +133,25 @@ def test_a_small_set_of_images_has_three_rungs_and_seeds_in_two_and_a_half_minut
     assert len(plan.rungs) == 3
     assert len(plan.entrants) == 10
     assert plan.finals.seeds >= 2
-    assert plan.rungs[0].images >= 4_000
+    assert plan.finals.images >= 40_000
+
+
+@pytest.mark.parametrize("setup", [0.0, 0.5])
+def test_where_the_finals_need_the_time_the_first_rung_is_as_short_as_says_anything(setup):
+    """A fixed share of the finals was too short or too long, and these ended as short as the rung."""
+    paces, load = {one.key: 1.7e-3 for one in CANDIDATES}, Load(8_500, 1_500, 4_000, setup=setup)
+    plan = make_plan(80, CANDIDATES, paces, load, policy_for(80))
+    assert [rung.images for rung in plan.rungs] == [2_500]
+    assert plan.finals.images > 2.5 * 2_500
+    assert 0.88 * 0.97 * 80 <= plan.seconds <= 0.97 * 80
+
+
+def test_a_rung_hardly_longer_than_the_one_before_is_not_planned():
+    paces, load = {one.key: 1.7e-3 for one in CANDIDATES}, Load(8_500, 1_500, 4_000, setup=0.5)
+    for seconds in range(60, 3_000, 60):
+        plan = make_plan(seconds, CANDIDATES, paces, load, Policy(max_images=22_500, max_epochs=1))
+        lengths = [rung.images for rung in plan.rungs]
+        assert all(longer >= 2 * shorter for shorter, longer in itertools.pairwise(lengths)), (seconds, lengths)
 
 
 def test_few_networks_go_straight_to_the_finals():
