@@ -102,18 +102,11 @@ class Track:
             networks = len({training.candidate.key for training in self.past})
             self.emit("past", {"trainings": len(self.past), "networks": networks})
         self.reserve = self.policy.reserve * self.left()
-        ready = [candidate for candidate in known if candidate.ready]
-        drawn = [candidate for candidate in known if not (candidate.rule or candidate.ready)]
-        drawn = self._foremost(drawn, seed)
-        rules = [candidate for candidate in known if candidate.rule]
-        first = len(ready) + len(drawn) - self.policy.held(len(ready) + len(drawn), len(rules))
-        # The last give way where time is short, and published networks train slowly.
-        before = max(first - len(ready), 0)
-        drawn = [*drawn[:before], *ready, *drawn[before:]]
-        if not self.measure("paces", [*rules, *drawn[:first]]):
+        entering, first = self._entering(known, seed)
+        if not self.measure("paces", entering[:first]):
             causes = "; ".join(dict.fromkeys(self.dropped.values()))
             raise TrainingError("no network could be trained", received=causes, where="search")
-        field = [candidate for candidate in (*rules, *drawn) if candidate.key not in self.dropped]
+        field = [candidate for candidate in entering if candidate.key not in self.dropped]
         paces = dict(zip([candidate.key for candidate in field], self.paces(field), strict=True))
 
         def planned() -> dict[str, Any]:
@@ -123,6 +116,20 @@ class Track:
         plan = Plan.from_dict(self.decide("plan", planned))
         self.emit("plan", {"plan": plan.to_dict(), "paces": dict(self._paces)})
         return plan
+
+    def _entering(self, known: Sequence[Candidate], seed: int) -> tuple[Sequence[Candidate], int]:
+        """Who is planned for, in order of importance, and how many of them are timed and trained at first.
+
+        The last give way where time is short: drawn networks, and before half of these the ready-made ones, most of
+        which train slowly for what they cost.
+        """
+        rules = [candidate for candidate in known if candidate.rule]
+        ready = [candidate for candidate in known if candidate.ready]
+        drawn = self._foremost([candidate for candidate in known if not (candidate.rule or candidate.ready)], seed)
+        others = len(ready) + len(drawn)
+        first = others - self.policy.held(others, len(rules))
+        before = max(first - len(ready), 0)
+        return [*rules, *drawn[:before], *ready, *drawn[before:]], len(rules) + first
 
     def _foremost(self, drawn: Sequence[Candidate], seed: int) -> Sequence[Candidate]:
         """The drawn networks that enter: the first ones, or fewer that may be the best by what earlier runs trained."""
