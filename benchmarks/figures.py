@@ -184,7 +184,7 @@ def accuracy(result: Result) -> Iterator[Row]:
     for arm, row in result["accuracy"].items():
         low, high = (percent(row[end]) for end in ("low", "high"))
         took = format_seconds(result["seconds"][arm])
-        who = "the usual recipe, 30" if arm == "usual" else arm
+        who = "the usual recipe, 30" if arm == "usual" else arm.replace(" ", ", ")
         yield Row(f"{who} epochs, {row['seeds']} seeds", f"{percent(row['mean'])} ({low} to {high}) after {took}")
     what = "the accuracy of the usual recipe, reached sooner"
     goal, sooner = result["goals"]["times sooner"], result["times_sooner"]

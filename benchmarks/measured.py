@@ -106,6 +106,14 @@ SECTIONS = (
         "The goal of the residual network was set on a processor with bfloat16; in float32 the convolutions of all "
         "loops are the same calls of one library.",
     ),
+    Section(
+        "Time to a fixed accuracy",
+        "accuracy",
+        "python benchmarks/accuracy.py FOLDER",
+        figures.accuracy,
+        "ResNet-20 on 10,000 photographs, in float32 for both: accuracy over seeds, seconds by the images a second of "
+        "both loops side by side, with DataLoader and Pillow in the usual one.",
+    ),
     Section("The race of setups", "probe", "python benchmarks/probe.py", figures.probe),
     Section(
         "How threads wait, over the default of the library",
