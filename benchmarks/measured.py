@@ -162,10 +162,12 @@ SECTIONS = (
         "two because they lie nearer to each other: of the border itself nothing shows.",
     ),
     Section(
-        "A whole `fit`: cifar10-20k, 8M multiply-adds, 45 minutes",
+        "A whole `fit`: cifar10-20k, 8M multiply-adds, 30 minutes",
         "fit-cifar10-20k",
         "python benchmarks/fit/whole.py FOLDER",
         figures.fit_photographs,
+        "Timing networks and reading images take about 50 seconds whatever the time is. What was left at the end was "
+        "too short for one more seed of each of the four finalists.",
     ),
     Section("A study that workers share in PostgreSQL", "study", "python benchmarks/study.py", figures.study),
     Section("The studio in Debian's chromium", "studio", "python benchmarks/studio.py", figures.studio),

@@ -2,7 +2,7 @@
 
 Figures go into ``results/fit-NAME.json``; the picture, with the map of shares, into ``NAME.png`` beside this file.
 
-python benchmarks/fit/whole.py FOLDER --macs 8000000 --minutes 45 --name cifar10-20k
+python benchmarks/fit/whole.py FOLDER --macs 8000000 --minutes 30 --name cifar10-20k
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from convsmith.design import write_design
 from convsmith.jobs.fit_budget import COST_KEYS, Allowance
 from convsmith.jobs.report_parts import SCHEMA
 from convsmith.search.candidate import READY, START, Candidate, Training
+from convsmith.search.planning import seeds_notes
 from convsmith.search.space import Field
 from convsmith.search.statistics import Estimate, Finalist, Judgement, compare, spread_by_seed, verdict
 
@@ -51,8 +52,17 @@ def fit_report(race: Searched, judgement: Judgement | None, field: Field, *, see
         "ready": _named(race, judgement, field, field.ready, seed, READY, START),
         "candidates": _candidates(race, judgement, field),
         "plan": race.plan,
-        "notes": [*race.plan["notes"], *_replacements(race, field)],
+        "notes": [*_plan_notes(race, judgement), *_replacements(race, field)],
     }
+
+
+def _plan_notes(race: Searched, judgement: Judgement | None) -> list[str]:
+    """Those of the plan, but as many seeds as there were in the end."""
+    notes = list(race.plan["notes"])
+    if judgement is None or not notes:
+        return notes
+    planned = seeds_notes(race.plan["finals"]["seeds"])
+    return [*(note for note in notes if note not in planned), *seeds_notes(judgement.accuracy.seeds)]
 
 
 def _chosen(candidate: Candidate) -> dict[str, Any]:

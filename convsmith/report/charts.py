@@ -6,7 +6,7 @@ light, dark and paper need one figure only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from convsmith.report.view import (
     named,
     names,
     reached,
-    rungs,
+    rung_lengths,
     summary,
     title,
 )
@@ -37,21 +37,22 @@ _WRITTEN_CELLS: Final = 16
 
 def map_figure(report: Report) -> Figure:
     """The map of shares: every network, the rules by name, and a ring around the chosen one."""
-    shown = [one for one in report["candidates"] if one.get("shares")]
+    shown, lengths = [one for one in report["candidates"] if one.get("shares")], rung_lengths(report)
     points = [place(one["shares"]) for one in shown]
     rules = [(place(row["shares"]), title(rule)) for rule, row in named(report).items() if row.get("shares")]
     chosen = place(report["chosen"]["shares"])
     labels = place_labels([(chosen, "chosen"), *rules], points)
     (left, right), (bottom, top) = bounds([*points, chosen], labels)
-    groups: dict[str, list[int]] = {}
+    groups: dict[tuple[str, bool], list[int]] = {}
     for index, one in enumerate(shown):
-        groups.setdefault("failed" if one["failure"] else reached(one), []).append(index)
+        group = "failed" if one["failure"] else reached(one, lengths)
+        groups.setdefault((group, early_accuracy(one, lengths) is None), []).append(index)
     layout = make_layout(
         height=720,
         xaxis={"visible": False, "range": [left, right], "fixedrange": True},
         yaxis={"visible": False, "range": [bottom, top], "scaleanchor": "x", "fixedrange": True},
         annotations=[_caption(label) for label in labels if label.side == (0, 0)],
-        coloraxis=_colour_axis(shown),
+        coloraxis=_colour_axis(shown, lengths),
         legend={
             "orientation": "h",
             "y": 1,
@@ -63,15 +64,16 @@ def map_figure(report: Report) -> Figure:
         },
         margin={"l": 10, "r": 10, "t": 50, "b": 80},
     )
+    order = ["failed", "not trained", *_rung_names(report), "finals"]
     traces = [
         _path([at for segment in grid() for at in (*segment, None)], "var(--grid)"),
         _path(outline(), "var(--soft)"),
         *(
-            _dots(report, group, [shown[index] for index in groups[group]], [points[index] for index in groups[group]])
-            for group in sorted(groups, key=["failed", "not trained", *_rung_names(report), "finals"].index)
+            _dots(report, *group, [shown[index] for index in groups[group]], [points[index] for index in groups[group]])
+            for group in sorted(groups, key=lambda group: (order.index(group[0]), group[1]))
         ),
         *_marks(labels, chosen),
-        *_legend(report, groups),
+        *_legend(report, {group for group, _ in groups}),
     ]
     return {"data": traces, "layout": layout}
 
@@ -181,12 +183,13 @@ def make_axis(text: str) -> Figure:
 
 
 def _rung_names(report: Report) -> list[str]:
-    return [f"rung {number}" for number in range(1, rungs(report) + 1)]
+    return [f"rung {number}" for number in range(1, len(rung_lengths(report)) + 1)]
 
 
-def _colour_axis(shown: Sequence[Report]) -> Figure:
+def _colour_axis(shown: Sequence[Report], lengths: Sequence[int]) -> Figure:
     """From the tenth percentile up: one network that learnt nothing must not make all others look the same."""
-    found = [accuracy for one in shown if (accuracy := early_accuracy(one)) is not None and not one["failure"]] or [0.0]
+    early = (early_accuracy(one, lengths) for one in shown if not one["failure"])
+    found = [accuracy for accuracy in early if accuracy is not None] or [0.0]
     return {
         "colorscale": "Cividis",
         "cmin": float(np.percentile(found, 10)),
@@ -204,10 +207,10 @@ def _colour_axis(shown: Sequence[Report]) -> Figure:
     }
 
 
-def _dots(report: Report, group: str, members: Sequence[Report], points: Sequence[Point]) -> Figure:
-    called = names(report)
+def _dots(report: Report, group: str, late: bool, members: Sequence[Report], points: Sequence[Point]) -> Figure:
+    called, lengths = names(report), rung_lengths(report)
     failed = group in ("failed", "not trained")
-    colour = "var(--soft)" if failed else [early_accuracy(one) for one in members]
+    plain = "var(--soft)" if failed else "var(--paper)" if late else None
     return {
         "type": "scatter",
         "mode": "markers",
@@ -221,9 +224,9 @@ def _dots(report: Report, group: str, members: Sequence[Report], points: Sequenc
             if failed
             else ["diamond" if one["origin"].startswith("rule:") else "circle" for one in members],
             "size": _sizes(report)[group],
-            "color": colour,
+            "color": plain or [early_accuracy(one, lengths) for one in members],
             "line": {"color": "var(--soft)" if failed else "var(--ink)", "width": 2 if failed else 1},
-            **({} if failed else {"coloraxis": "coloraxis"}),
+            **({} if plain else {"coloraxis": "coloraxis"}),
         },
     }
 
@@ -233,7 +236,7 @@ def _sizes(report: Report) -> dict[str, int]:
     return {"failed": 10, "not trained": 10, **rung, "finals": 20}
 
 
-def _legend(report: Report, groups: Mapping[str, Any]) -> list[Figure]:
+def _legend(report: Report, groups: Container[str]) -> list[Figure]:
     """Entries of the legend: one for each group, and the two shapes."""
     entries = [
         (group, "x-thin" if group in ("failed", "not trained") else "circle", size)

@@ -10,7 +10,7 @@ from convsmith.report.charts import confusion_figure, map_figure, rung_figure
 from convsmith.report.markup import Markup, element, join
 from convsmith.report.page import Part, chart, render_page
 from convsmith.report.training_charts import learning_figure, rate_figure
-from convsmith.report.view import Report, confusion, mistakes, rungs
+from convsmith.report.view import Report, confusion, mistakes, rung_lengths
 
 _MOST_CLASSES: Final = 40
 _TOLD_MISTAKES: Final = 3
@@ -33,7 +33,7 @@ def _content(report: Report) -> Iterator[Part]:
     if report.get("accuracy") and (report["candidates"] or report["rules"]):
         told = element("p", _STANDINGS)
         yield "standings", "Finalists and rules", join((told, sections.standings_table(report)))
-    if rungs(report) > 1:  # of one, the map shows as much
+    if len(rung_lengths(report)) > 1:  # of one, the map shows as much
         told = element("p", _RUNGS)
         yield "rungs", "Rung by rung", join((told, chart("rungs", rung_figure(report), "accuracy by rung")))
     if report.get("history"):
@@ -50,7 +50,8 @@ def _content(report: Report) -> Iterator[Part]:
 _MAP: Final = (
     "Every mark is a network that costs about the same. Its place says how that budget was split between depth, width "
     "and resolution, relative to the base network that the rules scale; outside the triangle one of the three shrank. "
-    "Colour compares all of them after the same first training, size says how far they came, diamonds are named rules."
+    "Colour compares them after the same first training (empty: entered later), size says how far they came, "
+    "diamonds are named rules."
 )
 _STANDINGS: Final = (
     "Test accuracies come from images that played no part in the search. Accuracies judged on select images come from "

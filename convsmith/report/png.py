@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Final
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
@@ -21,7 +22,19 @@ from convsmith.files import write_atomically
 from convsmith.quantities import format_count, format_percent
 from convsmith.report.markup import shorten
 from convsmith.report.ternary import Label, bounds, grid, outline, place, place_labels
-from convsmith.report.view import Confusion, Report, Standing, confusion, early_accuracy, named, standings, title
+from convsmith.report.view import (
+    Confusion,
+    Report,
+    Standing,
+    confusion,
+    early_accuracy,
+    named,
+    reached,
+    rung_lengths,
+    rung_reached,
+    standings,
+    title,
+)
 
 INK: Final = "#1b1f24"
 SOFT: Final = "#5a636e"
@@ -65,7 +78,7 @@ def _draw_title(figure: Figure, report: Report) -> None:
         f"{format_count(chosen['macs'])}{of_budget} MACs",
         f"{format_count(chosen['params'])} parameters",
     )
-    source = f"{shorten(report['data']['source'], 60)}: {shorten(chosen['name'], 60)}"
+    source = f"{shorten(PurePath(report['data']['source']).name, 60)}: {shorten(chosen['name'], 60)}"
     write_words(figure, 0.02, 0.945, source, size=20, weight="bold", color=INK)
     write_words(figure, 0.02, 0.905, "   ·   ".join(facts), size=14, color=SOFT)
 
@@ -74,28 +87,28 @@ def _draw_map(axes: Axes, report: Report) -> None:
     for start, end in grid():
         axes.plot(*zip(start, end, strict=True), color=GRID, linewidth=1, zorder=1)
     axes.plot(*zip(*outline(), strict=True), color=SOFT, linewidth=1, zorder=1)
-    shown = [one for one in report["candidates"] if one.get("shares")]
+    shown, lengths = [one for one in report["candidates"] if one.get("shares")], rung_lengths(report)
     points = [place(one["shares"]) for one in shown]
     chosen = place(report["chosen"]["shares"])
-    good = [index for index, one in enumerate(shown) if not one["failure"] and early_accuracy(one) is not None]
-    accuracies = np.array([early_accuracy(shown[index]) for index in good] or [0.0], dtype=float)
-    highest = float(accuracies.max())
-    limits = (min(float(np.percentile(accuracies, 10)), highest - 1e-3), highest)  # equal networks need a scale too
+    early = [early_accuracy(one, lengths) for one in shown]
+    pairs = zip(early, shown, strict=True)
+    compared = [accuracy for accuracy, one in pairs if accuracy is not None and not one["failure"]] or [0.0]
+    highest = max(compared)
+    limits = (min(float(np.percentile(compared, 10)), highest - 1e-3), highest)  # equal networks need a scale too
     scale = Normalize(*limits)
-    for index, one in enumerate(shown):
-        if index not in good:
-            axes.plot(*points[index], "x", color=SOFT, ms=7, zorder=2)
+    for at, one, accuracy in zip(points, shown, early, strict=True):
+        if one["failure"] or reached(one, lengths) == "not trained":
+            axes.plot(*at, "x", color=SOFT, ms=7, zorder=2, clip_on=False)
             continue
         axes.scatter(
-            *points[index],
-            c=[early_accuracy(one) or 0.0],
-            cmap="cividis",
-            norm=scale,
+            *at,
+            color="white" if accuracy is None else colormaps["cividis"](scale(accuracy)),
             marker="D" if one["origin"].startswith("rule:") else "o",
-            s=220 if one["final"] else 40 + 45 * len(one["rungs"]),
+            s=220 if one["final"] else 40 + 45 * rung_reached(one, lengths),
             edgecolors=INK,
             linewidths=0.8,
             zorder=3,
+            clip_on=False,
         )
     axes.plot(*chosen, "o", ms=25, mfc="none", mec=CHOSEN, mew=3, zorder=4)
     rules = [(place(row["shares"]), title(rule)) for rule, row in named(report).items() if row.get("shares")]
@@ -111,7 +124,9 @@ def _draw_map(axes: Axes, report: Report) -> None:
     bar.xaxis.set_major_formatter(lambda value, _: format_percent(value))
     bar.locator_params(axis="x", nbins=4)
     bar.set_xlabel(
-        "accuracy after the first rung; size: how far it came; diamonds: named rules", color=SOFT, fontsize=10
+        "accuracy after the first rung (empty: entered later); size: how far it came; diamonds: named rules",
+        color=SOFT,
+        fontsize=10,
     )
 
 

@@ -16,10 +16,11 @@ from convsmith.report.view import (
     Mistake,
     Report,
     Standing,
-    early_accuracy,
     names,
     reached,
-    rungs,
+    rung_lengths,
+    rung_reached,
+    rungs_of,
     standings,
     summary,
 )
@@ -122,18 +123,17 @@ def standings_table(report: Report) -> Markup:
 
 def candidates_table(report: Report) -> Markup:
     """All networks: the numbers behind the map and the rungs."""
-    called, steps = names(report), rungs(report)
-    header = ("network", "design", *(f"rung {number}" for number in range(1, steps + 1)), "test", "reached",
+    called, lengths = names(report), rung_lengths(report)
+    header = ("network", "design", *(f"rung {number}" for number in range(1, len(lengths) + 1)), "test", "reached",
               "MACs", "parameters", "depth", "width", "resolution")  # fmt: skip
-    ordered = sorted(report["candidates"], key=lambda one: (not one["final"], -len(one["rungs"]), -_first(one)))
+    ordered = sorted(report["candidates"], key=lambda one: (not one["final"], -rung_reached(one, lengths), -_last(one)))
     rows = (
         (
             _with_remark(called[one["key"]], f"{one['key']} {one['origin']} {one['failure']}".strip()),
             summary(one["design"]),
-            *(_percent(rung["accuracy"]) for rung in one["rungs"]),
-            *(_NOTHING for _ in range(steps - len(one["rungs"]))),
+            *(_percent(rung["accuracy"]) if rung else _NOTHING for rung in rungs_of(one, lengths)),
             _percent(one["final"]["accuracy"] if one["final"] else None),
-            reached(one),
+            reached(one, lengths),
             _count(one["macs"]),
             _count(one["params"]),
             *(_percent((one.get("shares") or {}).get(axis), 0) for axis in ("depth", "width", "resolution")),
@@ -305,8 +305,8 @@ def _plain(value: Any) -> str:
     )
 
 
-def _first(one: Report) -> float:
-    return early_accuracy(one) or 0.0
+def _last(one: Report) -> float:
+    return one["rungs"][-1]["accuracy"] or 0.0 if one["rungs"] else 0.0
 
 
 def _count(value: int | None) -> str | Markup:

@@ -5,8 +5,9 @@ Nothing here is measured or formatted as HTML; it only picks, joins and orders t
 
 from __future__ import annotations
 
+import bisect
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -89,22 +90,44 @@ def names(report: Report) -> dict[str, str]:
     return called
 
 
-def rungs(report: Report) -> int:
-    """How many rungs the search had."""
-    return max((len(one["rungs"]) for one in report["candidates"]), default=0)
+def rung_lengths(report: Report) -> list[int]:
+    """Images of a training in each rung of the search."""
+    every = [rung for one in report["candidates"] for rung in one["rungs"]]
+    return sorted({rung["images"] for rung in every if rung["log_loss"] is not None})
 
 
-def reached(candidate: Report) -> str:
+def rungs_of(candidate: Report, lengths: Sequence[int]) -> list[Report | None]:
+    """What a network did in each rung; nothing where it had no part, as those have that entered later.
+
+    A training that failed ended early, in the first rung that is longer. ``lengths`` are the ``rung_lengths``.
+    """
+    found: list[Report | None] = [None] * len(lengths)
+    for rung in candidate["rungs"] if lengths else ():
+        found[min(bisect.bisect_left(lengths, rung["images"]), len(lengths) - 1)] = rung
+    return found
+
+
+def rung_reached(candidate: Report, lengths: Sequence[int]) -> int:
+    """The number of the last rung that a network was trained in, from 1; 0 if in none."""
+    return max((number for number, rung in enumerate(rungs_of(candidate, lengths), start=1) if rung), default=0)
+
+
+def reached(candidate: Report, lengths: Sequence[int]) -> str:
     """How far a network came."""
     if candidate["final"]:
         return "finals"
-    return f"rung {len(candidate['rungs'])}" if candidate["rungs"] else "not trained"
+    number = rung_reached(candidate, lengths)
+    return f"rung {number}" if number else "not trained"
 
 
-def early_accuracy(candidate: Report) -> float | None:
-    """Accuracy after the first rung, where all networks had the same training; in the finals where there was none."""
-    if candidate["rungs"]:
-        return candidate["rungs"][0]["accuracy"]
+def early_accuracy(candidate: Report, lengths: Sequence[int]) -> float | None:
+    """Accuracy after the first rung, where networks had the same training; in the finals where there was no rung.
+
+    Nothing for a network that entered in a later rung, whose first training was longer.
+    """
+    if lengths:
+        first = rungs_of(candidate, lengths)[0]
+        return first["accuracy"] if first else None
     return candidate["final"]["accuracy"] if candidate["final"] else None
 
 

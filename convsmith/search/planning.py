@@ -82,12 +82,19 @@ def least_time(
     return high
 
 
+def seeds_notes(seeds: int, wanted: int = Policy.min_seeds) -> tuple[str, ...]:
+    """What fewer seeds in the finals than are wanted mean, in words."""
+    if seeds >= wanted:
+        return ()
+    if seeds > 1:
+        return (f"time is short: {seeds} of {wanted} seeds in the finals",)
+    return ("time is short: one seed in the finals; how far seeds lie apart is assumed from other trainings",)
+
+
 def _notes(plan: Plan, policy: Policy, *, dropped: int) -> tuple[str, ...]:
-    seeds = plan.finals.seeds
     notes = (
         (dropped > 0, f"{count_of(dropped, 'network')} left out, for longer trainings of the others"),
-        (1 < seeds < policy.min_seeds, f"time is short: {seeds} of {policy.min_seeds} seeds in the finals"),
-        (seeds == 1, "time is short: one seed in the finals; how far seeds lie apart is assumed from other trainings"),
+        *((True, text) for text in seeds_notes(plan.finals.seeds, policy.min_seeds)),
         (
             plan.shortest < policy.min_images,
             f"time is too short: trainings see {plan.shortest} images, under {policy.min_images} say little",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from convsmith.quantities import format_count, format_percent
-from convsmith.report.view import early_accuracy, names, reached
+from convsmith.report.view import early_accuracy, names, reached, rung_lengths
 from convsmith.studio import run_charts
 from convsmith.studio.plot import Axis, Line, Point, chart
 from convsmith.studio.runs import report_now
@@ -30,26 +30,27 @@ def evidence(path: Path) -> dict[str, Any]:
 
 def _map(report: Mapping[str, Any]) -> dict[str, Any] | None:
     """Every trained candidate with what it reached, the rules by name and the chosen one."""
-    called, chosen = names(report), report["chosen"].get("key")
+    called, chosen, lengths = names(report), report["chosen"].get("key"), rung_lengths(report)
     marks: list[Mark] = []
     for one in report["candidates"]:
         if one.get("shares") and (one["rungs"] or one["final"] or one["origin"].startswith("rule:")):
-            named = one["key"] == chosen or one["origin"].startswith("rule:")
-            kind = "chosen" if one["key"] == chosen else "rule" if named else reached(one).partition(" ")[0]
-            marks.append(Mark(one["shares"], kind, _told(called[one["key"]], one), called[one["key"]] if named else ""))
+            name, named = called[one["key"]], one["key"] == chosen or one["origin"].startswith("rule:")
+            kind = "chosen" if one["key"] == chosen else "rule" if named else reached(one, lengths).partition(" ")[0]
+            marks.append(Mark(one["shares"], kind, _told(name, one, lengths), name if named else ""))
     return ternary_map(marks) if marks else None
 
 
 def _candidates(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Accuracy against parameters: of the finals with intervals, of the others after the first rung."""
-    called = names(report)
+    called, lengths = names(report), rung_lengths(report)
     finals = [one for one in report["candidates"] if one["final"]]
-    others = [one for one in report["candidates"] if not one["final"] and early_accuracy(one) is not None]
-    last = [
-        Point(one["params"], one["final"]["accuracy"], _told(called[one["key"]], one), one["final"].get("ci95"))
-        for one in finals
-    ]
-    early = [Point(one["params"], early_accuracy(one) or 0.0, _told(called[one["key"]], one)) for one in others]
+    others = [one for one in report["candidates"] if not one["final"] and early_accuracy(one, lengths) is not None]
+
+    def point(one: Mapping[str, Any], accuracy: float | None, interval: Any = None) -> Point:
+        return Point(one["params"], accuracy or 0.0, _told(called[one["key"]], one, lengths), interval)
+
+    last = [point(one, one["final"]["accuracy"], one["final"].get("ci95")) for one in finals]
+    early = [point(one, early_accuracy(one, lengths)) for one in others]
     every = [*last, *early]
     if not every:
         return []
@@ -60,8 +61,8 @@ def _candidates(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [chart("candidates", x, y, lines)]
 
 
-def _told(name: str, one: Mapping[str, Any]) -> str:
-    early, final = early_accuracy(one), one["final"]
+def _told(name: str, one: Mapping[str, Any], lengths: Sequence[int]) -> str:
+    early, final = early_accuracy(one, lengths), one["final"]
     parts = [name, format_count(one["macs"]), format_count(one["params"])]
     if final:
         ends = " – ".join(format_percent(end) for end in final.get("ci95") or ())

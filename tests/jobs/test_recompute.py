@@ -15,6 +15,7 @@ from convsmith.errors import RunError
 from convsmith.jobs.fit_report import Searched, fit_report
 from convsmith.jobs.recompute import recompute
 from convsmith.search.candidate import Outcome, Training, Work
+from convsmith.search.planning import seeds_notes
 from convsmith.search.space import Field
 from convsmith.search.statistics import judge
 from tests.search.world import make_candidate
@@ -94,6 +95,27 @@ def test_the_sentence_and_the_table_say_the_same_of_the_best_rule():
     assert judgement.against_rule is not None
     assert 0.5 < judgement.against_rule.probability < 1
     assert report["rules"]["dwr"]["probability_chosen_is_better"] == judgement.against_rule.probability
+
+
+@pytest.mark.parametrize(("planned", "had"), [(1, 3), (2, 3), (3, 3), (3, 1), (1, 1), (3, 2)])
+def test_the_notes_say_how_many_seeds_there_were_and_not_how_many_were_planned(planned, had):
+    candidate, rng = make_candidate(0, "draw:0", "depth"), np.random.default_rng(0)
+    finals = tuple(
+        Training(
+            Work(candidate, 1000, seed, True),
+            Outcome(0.9, 0.1, 1.0, 1000, np.packbits(rng.random(400) < 0.9).tobytes(), 400),
+        )
+        for seed in range(1, had + 1)
+    )
+    plan = {"notes": ["7 networks left out", *seeds_notes(planned)], "finals": {"seeds": planned}}
+    field = Field(candidate.design, (candidate,), {}, {})
+    report = fit_report(Searched(plan, (), finals, {}), judge(finals, seed=7), field, seed=7)
+    expected = {1: "one seed", 2: "2 of 3 seeds", 3: ""}[had]
+    assert report["notes"][0] == "7 networks left out"
+    assert len(report["notes"]) == (2 if expected else 1)
+    assert expected in report["notes"][-1]
+    so_far = fit_report(Searched(plan, (), (), {}), None, field, seed=7)
+    assert so_far["notes"] == plan["notes"]
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import pytest
 
 from convsmith.quantities import format_count, format_percent
 from convsmith.report.html import render_html
+from convsmith.report.view import early_accuracy, reached, rung_lengths
 from tests.report.sample import NASTY_CLASSES, fit_report, train_report
 
 OUTSIDE = ("src", "href", "action", "data", "poster", "srcset")
@@ -208,3 +209,29 @@ def test_a_training_shows_how_it_learnt_and_where_its_rate_came_from():
 
 def test_a_report_without_a_curve_has_no_such_section(page):
     assert "How it learnt" not in page.text
+
+
+def test_a_network_that_entered_in_a_later_rung_is_not_compared_with_the_first(report):
+    """Its first training was longer, so its accuracy was shown as that of the first rung, and it looked the best."""
+    candidates = [dict(one) for one in report["candidates"]]
+    late = next(one for one in candidates if len(one["rungs"]) == 2)
+    late["rungs"] = late["rungs"][1:]
+    changed = {**report, "candidates": candidates}
+    lengths = rung_lengths(changed)
+    assert early_accuracy(late, lengths) is None
+    assert reached(late, lengths) == ("finals" if late["final"] else "rung 2")
+    row = next(row for row in candidates_rows(Page(render_html(changed))) if late["key"] in row)
+    accuracy = format_percent(late["rungs"][0]["accuracy"])
+    assert f"– {accuracy}" in row
+    traces = Page(render_html(changed)).data("map")["data"]
+    shown = next(trace for trace in traces if any(late["key"] in text for text in trace.get("hovertext", [])))
+    assert shown["marker"]["color"] == "var(--paper)"
+
+
+def candidates_rows(page: Page) -> list[str]:
+    """The rows of the table of all networks, as text."""
+    start = page.text.index("networks as a table")
+    keys = [one["key"] for one in fit_report()["candidates"]]
+    text = page.text[start:]
+    ends = sorted(text.index(key) for key in keys if key in text)
+    return [text[a:b] for a, b in zip(ends, [*ends[1:], len(text)], strict=True)]
