@@ -29,18 +29,22 @@ def elements(page: Page) -> int:
 
 
 def read_under_pointer(page: Page, chart: str) -> str:
-    """What the reading line says where the pointer is put into the middle of a chart."""
-    page.locator(f"[data-chart={chart}] svg").hover()
-    reading = page.locator(f"[data-chart={chart}] .reading")
-    expect(reading).to_have_text(re.compile(r"\d"))
-    return reading.text_content()
+    """What the reading line says where the pointer is put into a chart: in the middle, or left of it."""
+    svg, reading = page.locator(f"[data-chart={chart}] svg"), page.locator(f"[data-chart={chart}] .reading")
+    box = svg.bounding_box()
+    for share in (0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.08, 0.06):
+        svg.hover(position={"x": share * box["width"], "y": box["height"] / 2})
+        page.wait_for_timeout(500)
+        if re.search(r"\d", reading.text_content()):
+            return reading.text_content()
+    raise AssertionError(f"no dot of {chart} is under the pointer")
 
 
 def test_a_study_of_ten_thousand_networks_is_drawn_and_each_of_them_can_be_read(browser, made, tmp_path):
     study = large_study(made.fit, tmp_path / "large", NETWORKS)
     report = json.loads((study / "report.json").read_text())
     networks = {re.search('name = "(.+)"', one["design"])[1]: one for one in report["candidates"]}
-    trained = sum(bool(one["rungs"] or one["final"]) for one in report["candidates"])
+    trained = sum(len(one["rungs"]) for one in report["candidates"])
     with running(tmp_path, "large") as studio, watched(browser, studio) as page:
         page.set_default_timeout(60_000)
         visit(page, studio, "view=runs")
