@@ -138,6 +138,7 @@ def main() -> None:
         {
             "goals": {"times sooner": 5.0},
             "trainings": {"done": len(rows), "planned": len(JOBS)},
+            "usual epochs": EPOCHS,
             "accuracy": found,
             "images_per_second": speeds,
             "setup": setup,

@@ -184,7 +184,7 @@ def accuracy(result: Result) -> Iterator[Row]:
     for arm, row in result["accuracy"].items():
         low, high = (percent(row[end]) for end in ("low", "high"))
         took = format_seconds(result["seconds"][arm])
-        who = "the usual recipe, 30" if arm == "usual" else arm.replace(" ", ", ")
+        who = f"the usual recipe, {result['usual epochs']}" if arm == "usual" else arm.replace(" ", ", ")
         yield Row(f"{who} epochs, {row['seeds']} seeds", f"{percent(row['mean'])} ({low} to {high}) after {took}")
     what = "the accuracy of the usual recipe, reached sooner"
     goal, sooner = result["goals"]["times sooner"], result["times_sooner"]
@@ -246,7 +246,7 @@ def rates(result: Result) -> Iterator[Row]:
     for arm, row in result["networks"].items():
         network, optimizer = arm.split(" | ")
         low, high = (f"{end(row['rates found']):.2g}" for end in (min, max))
-        what = f"{network}, {optimizer}: the rate found, {low} to {high}, against the best of six, "
+        what = f"{network}, {optimizer}: the rate found, {low} to {high}, against the best of the grid, "
         yield Row(f"{what}{row['best of the grid']:g}", points(row["found over best"]))
 
 

@@ -166,8 +166,8 @@ SECTIONS = (
         "fit-cifar10-20k",
         "python benchmarks/fit/whole.py FOLDER",
         figures.fit_photographs,
-        "Timing networks and reading images take about 50 seconds whatever the time is. What was left at the end was "
-        "too short for one more seed of each of the four finalists.",
+        "What is not training, above all reading images and timing networks, takes as long in a longer run. What was "
+        "left at the end was too short for one more seed of every finalist.",
     ),
     Section("A study that workers share in PostgreSQL", "study", "python benchmarks/study.py", figures.study),
     Section("The studio in Debian's chromium", "studio", "python benchmarks/studio.py", figures.studio),

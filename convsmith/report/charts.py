@@ -105,7 +105,7 @@ def rung_figure(report: Report) -> Figure:
             }
         )
         legend.add(kind)
-    seen = sorted({rung["images"] for one in report["candidates"] for rung in one["rungs"]})
+    seen = rung_lengths(report)
     layout = make_layout(
         height=430,
         xaxis={

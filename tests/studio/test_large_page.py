@@ -44,7 +44,7 @@ def test_a_study_of_ten_thousand_networks_is_drawn_and_each_of_them_can_be_read(
     study = large_study(made.fit, tmp_path / "large", NETWORKS)
     report = json.loads((study / "report.json").read_text())
     networks = {re.search('name = "(.+)"', one["design"])[1]: one for one in report["candidates"]}
-    trained = sum(len(one["rungs"]) for one in report["candidates"])
+    points = sum(len(one["rungs"]) for one in report["candidates"])
     with running(tmp_path, "large") as studio, watched(browser, studio) as page:
         page.set_default_timeout(60_000)
         visit(page, studio, "view=runs")
@@ -52,10 +52,10 @@ def test_a_study_of_ten_thousand_networks_is_drawn_and_each_of_them_can_be_read(
         for chart in ("map", "rungs"):
             expect(page.locator(f"[data-chart={chart}] canvas.points")).to_have_count(1)
         page.wait_for_function(
-            "(all) => document.querySelector('[data-chart=rungs] .points').dataset.count === all", arg=str(trained)
+            "(all) => document.querySelector('[data-chart=rungs] .points').dataset.count === all", arg=str(points)
         )
         page.locator("[data-chart=rungs] summary").click()
-        expect(page.locator("[data-chart=rungs] details")).to_contain_text(f"150 of {trained} points")
+        expect(page.locator("[data-chart=rungs] details")).to_contain_text(f"150 of {points} points")
         assert elements(page) < ELEMENTS
         name, _, right = re.search(r"· (\S+) · (\S+): (.+ %)", read_under_pointer(page, "rungs")).groups()
         assert right == format_percent(networks[name]["rungs"][0]["accuracy"])
