@@ -149,7 +149,7 @@ def test_where_the_finals_need_the_time_the_first_rung_is_as_short_as_says_anyth
 def test_a_rung_hardly_longer_than_the_one_before_is_not_planned():
     paces, load = {one.key: 1.7e-3 for one in CANDIDATES}, Load(8_500, 1_500, 4_000, setup=0.5)
     for seconds in range(60, 3_000, 60):
-        plan = make_plan(seconds, CANDIDATES, paces, load, Policy(max_images=22_500, max_epochs=1))
+        plan = make_plan(seconds, CANDIDATES, paces, load, Policy(max_images=30_000, max_epochs=1))
         lengths = [rung.images for rung in plan.rungs]
         assert all(longer >= 2 * shorter for shorter, longer in itertools.pairwise(lengths)), (seconds, lengths)
 
