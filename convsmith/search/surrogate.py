@@ -2,9 +2,10 @@
 
 The logarithm of the loss is a sum of power laws of depth, width and resolution, an effect of each family of blocks, one
 of the cost where networks of several budgets were trained, and the learning speed: how the loss falls with the images
-seen, which depth and width may change, for short training favours wide networks (Bello et al. 2021, arXiv 2103.07579,
-section 6). What these leave is a Gaussian process. All of it is one Gaussian process with explicit basis functions
-(Rasmussen and Williams 2006, section 2.7), so the spread of a prediction covers the power laws too.
+seen. Depth, width and family may change that speed: short training favours wide networks (Bello et al. 2021, arXiv
+2103.07579, section 6) and inverted residual ones (``benchmarks/fit/compare.py``).
+What these leave is a Gaussian process. All of it is one Gaussian process with explicit basis functions (Rasmussen and
+Williams 2006, section 2.7), so the spread of a prediction covers the power laws too.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ LEAST: Final = 8
 _ONE_BUDGET: Final = 0.05  # most that the logarithms of the costs of networks of one budget are spread by
 _POWER: Final = 0.7  # exponent of the power laws; the process bends them
 _LEVEL: Final = 10.0  # prior variance of the level, in those of the outcomes
-_SPEED: Final = 0.3  # prior standard deviation of what depth and width do to the speed of learning
+_SPEED: Final = 0.3  # prior standard deviation of what depth, width and family do to the speed of learning
 _LENGTHS: Final = (0.7, 1.5, 3.0)  # of the process, in standard deviations of the places
 _SIZES: Final = (0.2, 0.5, 1.0)  # standard deviation of the process, in those of the outcomes
 _NOISES: Final = (0.1, 0.2, 0.4, 0.8)  # the same of chance; what is a network's own is taken to be as much
@@ -141,7 +142,7 @@ class Surrogate:
             columns.append((costs[:, np.newaxis] - self._cost) / self._costs)
         if self._timed:
             t = lengths[:, np.newaxis]
-            columns += [t, _SPEED * t * x[:, :2]]
+            columns += [t, _SPEED * t * x[:, :2], _SPEED * t * x[:, 5:]]
         return np.hstack(columns)
 
 
