@@ -250,6 +250,14 @@ def rates(result: Result) -> Iterator[Row]:
         yield Row(f"{what}{row['best of the grid']:g}", points(row["found over best"]))
 
 
+def recalibration(result: Result) -> Iterator[Row]:
+    apart = result["how far the losses of networks lie apart"]
+    yield Row(f"how far the losses of {result['networks']} networks lie apart", f"{apart:.3f}")
+    for images, found in result["images"].items():
+        moved = f"{found['moved']:.4f}; rank correlation {found['rank correlation']:.3f}"
+        yield Row(f"{images} images: how far they move", moved)
+
+
 def regularisation(result: Result) -> Iterator[Row]:
     yield progress(result)
     gains: dict[str, list[str]] = {}

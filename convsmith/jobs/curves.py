@@ -35,7 +35,6 @@ from convsmith.scaling import price
 from convsmith.scaling.axes import factors_between
 from convsmith.scaling.ladder import AXES, Line, budgets, raise_axis
 from convsmith.search.candidate import Candidate, design_key
-from convsmith.search.policy import Load
 from convsmith.search.shared import SharedStudy
 from convsmith.search.study import Study
 from convsmith.training.distributed import check_alone
@@ -148,7 +147,7 @@ def curves(
             versions=versions(),
             seed=seed,
         )
-        load = Load(train=len(split.train) + len(split.select), select=len(split.select), test=len(split.test))
+        load = lab.load(epoch=len(split.train) + len(split.select))
         wish = Wish(_steps(base, lines, ladder), seeds or DEFAULT_SEEDS, epochs)
         deadline = started + 60 * minutes - _ENDING
         run = CurvesRun(lab, shared, events, networks, load, seed, deadline, tell, watcher)

@@ -29,7 +29,7 @@ from convsmith.jobs.step import Show, Tell, ignore, reading
 from convsmith.quantities import in_units, parse_bytes, parse_count, parse_minutes, parse_seconds
 from convsmith.search.candidate import START
 from convsmith.search.crew import Crew
-from convsmith.search.policy import Load, policy_for
+from convsmith.search.policy import policy_for
 from convsmith.search.racing import Race, race
 from convsmith.search.shared import SharedStudy
 from convsmith.search.space import Field
@@ -204,7 +204,7 @@ def _race(
         train=lab.train,
         time_candidate=lab.seconds_per_image,
         study=record,
-        load=Load(train=len(split.train), select=len(split.select), test=len(split.test)),
+        load=lab.load(epoch=len(split.train)),
         policy=policy_for(deadline - time.monotonic()),
         clock=record.clock,
         deadline=deadline,

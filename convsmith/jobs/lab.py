@@ -30,9 +30,10 @@ from convsmith.jobs.rehearsal import rehearse
 from convsmith.jobs.run_folder import TrainedNetwork
 from convsmith.jobs.settings import RecipeFor
 from convsmith.search.candidate import Candidate, Outcome, Work
+from convsmith.search.policy import Load
 from convsmith.training.batches import TrainingSet
 from convsmith.training.budget import Budget
-from convsmith.training.evaluate import logits, recalibrate_batchnorm
+from convsmith.training.evaluate import RANKING_IMAGES, RECALIBRATION_IMAGES, logits, recalibrate_batchnorm
 from convsmith.training.events import EventLog
 from convsmith.training.initialise import initialise
 from convsmith.training.loop import train
@@ -78,6 +79,17 @@ class Lab:
         self._recipe_for = recipe_for
         self.recipe = recipe_for(images.side, images.channels)
         self.setup = Setup()
+
+    def load(self, epoch: int) -> Load:
+        """What a training goes through, where an epoch has so many images."""
+        few, many = (min(len(self._split.train), _recalibrated(final=final)) for final in (False, True))
+        return Load(
+            train=epoch,
+            select=len(self._split.select),
+            test=len(self._split.test),
+            recalibrated=few,
+            recalibrated_final=many,
+        )
 
     def choose_setup(self, design: Design) -> Setup:
         """Measure how this machine trains ``design`` fastest, and train everything so from now on."""
@@ -135,7 +147,7 @@ class Lab:
         except TrainingError as error:
             seconds = time.perf_counter() - start
             return Outcome(0.0, float("inf"), seconds, 0, None, len(judge), failure=str(error))
-        recalibrate_batchnorm(module, data, self.setup)
+        recalibrate_batchnorm(module, data, self.setup, images=_recalibrated(final=work.final))
         scores = self.scores(module, design, judge)
         labels = self._images.labels[judge]
         right = np.packbits(scores.argmax(1) == labels).tobytes()
@@ -214,3 +226,8 @@ class Lab:
     def _weights_path(self, candidate: Candidate, seed: int) -> Path:
         assert self._weights is not None, "a lab without a folder keeps no weights"
         return make_folder(self._weights) / f"{candidate.key}-{seed}.safetensors"
+
+
+def _recalibrated(*, final: bool) -> int:
+    """Images at most that batch norms are computed anew from."""
+    return RECALIBRATION_IMAGES if final else RANKING_IMAGES

@@ -200,9 +200,10 @@ def divide_finals(
     """The finals of the networks of ``paces`` in the seconds left, each ``full`` images long.
 
     Seeds are given up before length is: a final much shorter than the last rung would judge another network than the
-    one that was chosen. What time the rungs did not need makes the finals longer.
+    one that was chosen. What time the rungs did not need makes the finals longer. Twice the margin is left free where
+    trainings go on at the same time: the slowest counts, and none can be left out any more when it proves to be slow.
     """
-    spendable = (1 - policy.margin) * available
+    spendable = (1 - policy.margin * (1 if hands == 1 else 2)) * available
 
     def turns(seeds: int) -> float:
         """In which each of them is trained once."""
@@ -214,7 +215,7 @@ def divide_finals(
         return min((spendable - fixed) / (sum(paces) * turns(seeds)), slowest)
 
     seeds = next((seeds for seeds in range(policy.min_seeds, 0, -1) if room(seeds) >= NEARLY * full), 1)
-    images = _whole(max(min(room(seeds), full), min(coarse(room(seeds)), policy.longest(load))))
+    images = _whole(min(room(seeds), policy.longest(load)))
     seconds = sum(load.seconds(pace, images, True) for pace in paces) * turns(seeds)
     return FinalsPlan(images, len(paces), seeds, seconds)
 
@@ -225,10 +226,10 @@ def in_turns(trainings: int, hands: int) -> int:
 
 
 def coarse(images: float, per_decade: int = 20) -> int:
-    """The largest of a grid of lengths that is at most ``images``; the time that is left over goes to more seeds.
+    """The largest of a grid of lengths that is at most ``images``.
 
-    Two runs never have the same paces to the last digit. By asking for lengths of a grid they often ask for the same
-    trainings, and the later one can take those of the earlier.
+    Two runs never have the same paces to the last digit. By asking for lengths of a grid their rungs often ask for the
+    same trainings, and the later one can take those of the earlier. What is left over makes the finals longer.
     """
     if images < 1:
         return 0

@@ -19,6 +19,8 @@ class Load:
         test: Images judged after a final.
         evaluation: Time to judge an image over time to train on it; a forward pass is a third of forward and backward.
         setup: Seconds before the first image.
+        recalibrated: Images that batch norms are computed anew from after a training of the search.
+        recalibrated_final: The same after a final.
     """
 
     train: int
@@ -26,6 +28,8 @@ class Load:
     test: int
     evaluation: float = 1 / 3
     setup: float = 0.0
+    recalibrated: int = 0
+    recalibrated_final: int = 0
 
     def seconds(self, pace: float, images: float, final: bool) -> float:
         """Predicted seconds of a training at ``pace`` seconds per image."""
@@ -36,7 +40,7 @@ class Load:
         return max(seconds - self.setup, 0.0) / (images + self._judging(final))
 
     def _judging(self, final: bool) -> float:
-        return self.evaluation * (self.test if final else self.select)
+        return self.evaluation * (self.test + self.recalibrated_final if final else self.select + self.recalibrated)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,6 +19,8 @@ from convsmith.training.batches import Batches, TrainingSet, as_nchw, check_imag
 from convsmith.training.setup import Setup
 
 RECALIBRATION_IMAGES: Final = 2048
+RANKING_IMAGES: Final = 256
+"""So many are enough to tell which of several networks is better (``benchmarks/recalibration.py``)."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

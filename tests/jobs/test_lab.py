@@ -106,3 +106,30 @@ def test_trainings_of_the_search_keep_which_select_images_were_right(tmp_path: P
     assert outcome.total == len(split.select)
     assert right(outcome).mean() == pytest.approx(outcome.accuracy)
     assert not list((tmp_path / "weights").glob("*"))
+
+
+def test_a_plan_counts_the_images_that_batch_norms_are_computed_from_few_in_rungs_and_more_in_finals(
+    images, candidate, tmp_path
+):
+    split = split_images(images, seed=0)
+    passed: dict[bool, dict[nn.Module, int]] = {False: {}, True: {}}
+
+    def count(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if isinstance(module, nn.BatchNorm2d) and module.training and not torch.is_grad_enabled():
+            passed[final][module] = passed[final].get(module, 0) + len(inputs[0])
+
+    with EventLog(tmp_path / "events.ndjson") as events:
+        lab = Lab(images, split, lambda *_: Recipe(), tmp_path / "weights", events, print_nothing)
+        with nn.modules.module.register_module_forward_pre_hook(count):
+            for final in (False, True):
+                lab.train(Work(candidate, images=64, seed=0, final=final))
+    load = lab.load(epoch=len(split.train))
+    assert set(passed[False].values()) == {load.recalibrated} == {256}
+    assert (
+        load.recalibrated_final - 128 < next(iter(passed[True].values())) <= load.recalibrated_final + len(split.select)
+    )
+    assert load.seconds(1e-3, 1000, True) == pytest.approx(
+        1e-3 * (1000 + (len(split.test) + load.recalibrated_final) / 3)
+    )
+    assert load.seconds(1e-3, 1000, False) == pytest.approx(1e-3 * (1000 + (len(split.select) + 256) / 3))
+    assert load.pace(load.seconds(1e-3, 1000, False), 1000, False) == pytest.approx(1e-3)

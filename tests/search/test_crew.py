@@ -90,8 +90,8 @@ def test_many_hands_are_planned_in_turns():
     assert many.finals.images == pytest.approx((0.97 * 3600 - judged) / (3.35 * 1e-3), rel=0.13)  # a coarse grid
     assert one.finals.images < many.finals.images / 5  # 12 x 0.35 + 5 + 9 turns
     finals = divide_finals(100.0, 10**9, [1e-3, 3e-3], load, policy, 6)
-    assert finals.seconds <= 97
-    assert finals.images == pytest.approx((97 - 1) / 3e-3, rel=0.01)  # the slower one has a hand for itself
+    assert finals.seconds <= 94  # twice the margin
+    assert finals.images == pytest.approx((94 - 1) / 3e-3, rel=0.01)  # the slower one has a hand for itself
 
 
 class AtOnce(Elsewhere):
