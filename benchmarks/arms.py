@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from convsmith.search.candidate import Candidate, Outcome, Training, Work
+from convsmith.search.division import divide_finals
 from convsmith.search.policy import Load, Policy, policy_for
 from convsmith.search.racing import Race, race
 
@@ -60,6 +61,8 @@ class Task:
         best_rule: The rule that is truly the best, as no one knows before.
         seconds: The time.
         full: Images of a full training, for arms that do not decide it themselves.
+        seed: Of all chance.
+        policy: The constants of ours, by some of which all arms divide their time.
     """
 
     rules: Sequence[Candidate]
@@ -68,6 +71,7 @@ class Task:
     seconds: float
     full: int
     seed: int
+    policy: Policy
 
 
 FINALISTS: Final = 3
@@ -101,7 +105,7 @@ def run_race(
 
 def ours(task: Task, machine: Machine, policy: Policy | None = None) -> list[Training]:
     """What our race ends with."""
-    return list(run_race([*task.rules, *task.draws], machine, task.seconds, task.seed, policy).finals)
+    return list(run_race([*task.rules, *task.draws], machine, task.seconds, task.seed, policy or task.policy).finals)
 
 
 def random_search(task: Task, machine: Machine) -> list[Training]:
@@ -113,9 +117,8 @@ def halving(task: Task, machine: Machine, *, with_rules: bool = False) -> list[T
     """Successive halving as in ASHA, a third going on twice; as many networks as the time allows."""
     pool = [*(task.rules if with_rules else ()), *task.draws]
     lengths = thirds(task)
-    each = statistics.fmean(map(machine.pace, pool)) * (
-        sum(lengths[i] / 3**i for i in range(3)) + machine.load.select / 2
-    )
+    mean = statistics.fmean(map(machine.pace, pool))
+    each = sum(machine.load.seconds(mean, images, False) / 3**number for number, images in enumerate(lengths))
     field, done = pool[: int(_allowed(task) / each)], list[Training]()
     for images in lengths:
         done = trained(task, machine, field, images) or done
@@ -126,8 +129,8 @@ def halving(task: Task, machine: Machine, *, with_rules: bool = False) -> list[T
 def one_epoch(task: Task, machine: Machine, kept: int = 5) -> list[Training]:
     """One pass over the images for many, then a full training for the best few."""
     load, mean = machine.load, statistics.fmean(map(machine.pace, task.draws))
-    images = load.train + load.select / 3 + load.setup / mean
-    count = int((_allowed(task) / mean - kept * task.full) / images)
+    allowed = _allowed(task) - kept * load.seconds(mean, task.full, False)
+    count = int(allowed / load.seconds(mean, load.train, False))
     done = trained(task, machine, task.draws[: max(count, kept)], load.train)
     field = [one.candidate for one in by_loss(done)][:kept]
     return finals_of_best(task, machine, trained(task, machine, field, task.full) or done)
@@ -142,7 +145,7 @@ def variant(**changes: Any) -> Arm:
     """Ours with another policy."""
 
     def search(task: Task, machine: Machine) -> list[Training]:
-        return ours(task, machine, dataclasses.replace(policy_for(task.seconds), **changes))
+        return ours(task, machine, dataclasses.replace(task.policy, **changes))
 
     return search
 
@@ -159,7 +162,7 @@ ARMS: Final[dict[str, Arm]] = {
 
 
 def _allowed(task: Task) -> float:
-    return (1 - Policy().reserve) * task.seconds
+    return (1 - task.policy.reserve) * task.seconds
 
 
 def thirds(task: Task) -> list[int]:
@@ -188,10 +191,13 @@ def finals_of_best(task: Task, machine: Machine, done: Sequence[Training]) -> li
 
 
 def final_rounds(task: Task, machine: Machine, field: Sequence[Candidate]) -> list[Training]:
+    """Finals as long as the time that is left allows, by the rule of ours, and then whole rounds while they fit."""
+    paces = [machine.pace(candidate) for candidate in field]
+    images = divide_finals(task.seconds - machine.now, task.full, paces, machine.load, task.policy).images
     finals: list[Training] = []
-    for number in range(1, Policy().max_seeds + 1):
-        works = [Work(candidate, task.full, task.seed + number, final=True) for candidate in field]
-        seconds = sum(machine.load.seconds(machine.pace(work.candidate), work.images, True) for work in works)
+    for number in range(1, task.policy.max_seeds + 1):
+        works = [Work(candidate, images, task.seed + number, final=True) for candidate in field]
+        seconds = sum(machine.load.seconds(machine.pace(work.candidate), images, True) for work in works)
         if finals and machine.now + seconds > task.seconds:
             break
         finals += [Training(work, machine.train(work)) for work in works]

@@ -100,7 +100,7 @@ def measure(name: str, seconds: float, arms: dict[str, Arm], repeats: int) -> di
         machine = SurfaceMachine(surface, seed)
         paces = {one.key: machine.pace(one) for one in field}
         full = make_plan(seconds, field, paces, LOAD, policy).finals.images
-        task = Task(rules, draws, best_of(surface, rules, full), seconds, full, seed)
+        task = Task(rules, draws, best_of(surface, rules, full), seconds, full, seed, policy)
         best = best_of(surface, [*rules, *draws], full)
         for arm, search in arms.items():
             rows[arm].append(repeat(surface, task, search, best))

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import dataclasses
 import functools
 import math
 import statistics
@@ -34,19 +33,20 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import harness
 import numpy as np
 import trainings
-from arms import Arm, Task, halving, one_epoch, ours, random_search
+from arms import Arm, Task, halving, one_epoch, ours, random_search, variant
 from networks import CELLS, Cell, field_of, file_name, known_as
 from numpy.typing import NDArray
 from optuna_arms import asha, tpe
 from scipy.stats import spearmanr
 from table import JUDGED, LENGTHS, LONG, SEEDS, jobs_of, table_name
 
-from convsmith.search.candidate import Candidate, Outcome, Work
+from convsmith.search.candidate import Candidate, Outcome, Training, Work
 from convsmith.search.planning import make_plan
 from convsmith.search.policy import Load, Policy
 from convsmith.search.statistics import cheapest, fastest, judge
+from convsmith.search.surrogate import Surrogate
 
-LOAD: Final = Load(train=8_500, select=1_500, test=JUDGED, setup=0.5)
+LOAD: Final = Load(train=8_500, select=1_500, test=JUDGED, setup=0.5, recalibrated=256, recalibrated_final=2_048)
 POLICY: Final = Policy(max_images=LENGTHS[-1], max_epochs=LENGTHS[-1] / LOAD.train)
 TIMES: Final = {"short": 8, "long": 24}
 """As many trainings of a mean network, each of 22,500 images."""
@@ -74,8 +74,8 @@ class Table:
         return self._rows[key, str(length), seed]
 
     def pace(self, key: str) -> float:
-        """Seconds of the processor for one image."""
-        return statistics.median(self.row(key, LENGTHS[-1], seed)["seconds"] / LENGTHS[-1] for seed in self.seeds)
+        """Seconds of the processor for one image, of the first seed: others may have been run on another machine."""
+        return self.row(key, LENGTHS[-1], self.seeds[0])["seconds"] / LENGTHS[-1]
 
     def accuracy(self, key: str, images: float) -> float:
         """The mean over seeds, in points."""
@@ -138,8 +138,8 @@ class TableMachine:
 
 
 ARMS: Final[dict[str, Arm]] = {
-    "ours": lambda task, machine: ours(task, machine, POLICY),
-    "ours without surrogate": lambda task, machine: ours(task, machine, dataclasses.replace(POLICY, surrogate=False)),
+    "ours": ours,
+    "ours without surrogate": variant(surrogate=False),
     "random": random_search,
     "halving": halving,
     "halving with rules": functools.partial(halving, with_rules=True),
@@ -164,7 +164,7 @@ def replay(table: Table, count: int, repeats: int) -> dict[str, Any]:
     best_rule = max(rules, key=lambda one: table.accuracy(one.key, full))
     for seed in range(repeats):
         order = [draws[number] for number in np.random.default_rng(seed).permutation(len(draws))]
-        task = Task(rules, order, best_rule, seconds, full, seed)
+        task = Task(rules, order, best_rule, seconds, full, seed, POLICY)
         for arm, search in ARMS.items():
             machine = TableMachine(table, seed)
             chosen = judge(search(task, machine), cost=table.order, seed=seed).chosen.candidate
@@ -190,16 +190,27 @@ def replay(table: Table, count: int, repeats: int) -> dict[str, Any]:
 
 
 def rank_correlations(table: Table) -> dict[str, float]:
-    """Spearman's, of the losses of all networks after each length with those after the longest; means over seeds."""
+    """Spearman's, with the losses of all networks after the longest training; means over seeds.
+
+    Of the losses after each shorter one, and of what the surrogate expects from all of these.
+    """
 
     def losses(length: int, seed: int) -> list[float]:
         return [table.row(key, length, seed)["loss"] for key in table.candidates]
 
+    def expected(seed: int) -> list[float]:
+        done = [
+            Training(Work(one, length, seed, final=False), Outcome(0.0, loss, 0.0, length, None, LOAD.select))
+            for length in LENGTHS[:-1]
+            for one, loss in zip(table.candidates.values(), losses(length, seed), strict=True)
+        ]
+        found = Surrogate(done, LENGTHS[-1]).expected(list(table.candidates.values()))
+        return [found[key] for key in table.candidates]
+
+    ways = {str(length): functools.partial(losses, length) for length in LENGTHS[:-1]} | {"expected": expected}
     return {
-        str(length): statistics.fmean(
-            float(spearmanr(losses(length, seed), losses(LENGTHS[-1], seed)).statistic) for seed in table.seeds
-        )
-        for length in LENGTHS[:-1]
+        name: statistics.fmean(float(spearmanr(way(seed), losses(LENGTHS[-1], seed)).statistic) for seed in table.seeds)
+        for name, way in ways.items()
     }
 
 
