@@ -136,8 +136,8 @@ def one(folder: Path, arm: str, seed: int) -> trainings.Row:
 
 def main() -> None:
     first = [f"{name} | {kind}" for name in CASES for kind in ("sgd", "muon")]
-    rest = [*PARTS, *(arm for arm in arms() if arm not in (*first, *PARTS))]
-    jobs = [(arm, seed) for some in (first, rest) for seed in SEEDS for arm in some]
+    rest = [arm for arm in arms() if arm not in (*first, *PARTS)]
+    jobs = [(arm, seed) for some in (first, [*PARTS], rest) for seed in SEEDS for arm in some]
     found = trainings.gather("recipe", __doc__, jobs, one, load)
     views = [row["both views"] - row["accuracy"] for (arm, _), row in found.items() if arm == BASE]
     harness.write(

@@ -42,11 +42,11 @@ STRENGTHS = {
     "RandAugment": dataclasses.replace(
         BASE, policy=dataclasses.replace(CUTOUT, operations=RANDAUGMENT, draws=1, magnitude=5.0)
     ),
-    "mixup": dataclasses.replace(
+    "stronger RandAugment and mixup": dataclasses.replace(
         BASE, policy=dataclasses.replace(CUTOUT, operations=RANDAUGMENT, draws=2, magnitude=9.0, mixup=0.2)
     ),
 }
-"""Each has all of the one before, RandAugment more of it in the last."""
+"""Each has all of the one before."""
 ARMS = [f"{name} | {passes} | {strength}" for passes in PASSES for name in NETWORKS for strength in STRENGTHS]
 LONG = [f"{name} | {MANY} | {strength}" for name in ("quarter", "whole") for strength in list(STRENGTHS)[1:4]]
 

@@ -80,7 +80,8 @@ def of_classes(balance: Balance) -> Iterator[Finding]:
             f"The largest class, {largest} ({most:,}), has {balance.ratio:.1f} times the images of the smallest, "
             f"{smallest} ({few:,}); always answering {largest} would be right in {format_percent(balance.majority)} "
             "of the cases.",
-            "Judge by the recall of each class, not by accuracy alone, and collect more of the small classes.",
+            "Judge by the recall of each class, not by accuracy alone, and collect more of the small ones; where all "
+            "classes matter alike, train with balance = 0.5 to 1 in a --recipe file.",
         )
 
 

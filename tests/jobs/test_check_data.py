@@ -235,6 +235,7 @@ def test_small_absent_and_uneven_classes_are_told(tmp_path):
     assert "few in test, two in test" in told["absent"].summary
     assert told["imbalance"].severity == "warning"
     assert "22.5 times" in told["imbalance"].summary
+    assert "balance = " in told["imbalance"].action
 
 
 @pytest.mark.slow

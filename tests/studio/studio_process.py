@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,18 +65,26 @@ class Studio:
 
 @contextmanager
 def running(folder: Path, *arguments: str, port: int = 0) -> Iterator[Studio]:
+    """The server, with a cache of its own: what somebody has calibrated here would show on its pages."""
     command = [sys.executable, "-m", "convsmith", "studio", "--no-open", "--port", str(port), *arguments]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8", cwd=folder
-    )
-    try:
-        assert process.stdout
-        line = process.stdout.readline()
-        found = re.search(r"http\S+", line)
-        assert found, (process.stderr.read() if process.stderr else "", line)
-        yield Studio(process, found[0], folder)
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            process.wait(20)
-        process.communicate()
+    with tempfile.TemporaryDirectory() as cache:
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            cwd=folder,
+            env={**os.environ, "CONVSMITH_CACHE": cache},
+        )
+        try:
+            assert process.stdout
+            line = process.stdout.readline()
+            found = re.search(r"http\S+", line)
+            assert found, (process.stderr.read() if process.stderr else "", line)
+            yield Studio(process, found[0], folder)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                process.wait(20)
+            process.communicate()
