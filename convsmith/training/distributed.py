@@ -125,6 +125,8 @@ class Group:
         """The module, with its gradients averaged over the processes in every backward pass."""
         if self.is_alone:
             return module
+        # In any backward pass to come: 1x1 filters lie in memory in two equal ways.
+        warnings.filterwarnings("ignore", message="Grad strides")
         with self.failures_named(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # torch 2.13 has a new name for the last argument
             return DistributedDataParallel(module, process_group=self._steps, broadcast_buffers=False)
