@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -123,6 +124,15 @@ def _command(
     print_text(found.report["sentence"])
     print_text(f"It costs: {', '.join(map(str, account(found.report)))}.")
     print_text(f"Took {format_seconds(found.report['seconds']['total'])}. The report: {found.folder / 'report.html'}")
+    print_text(f"To train it for longer: {_longer(found.folder, images, recipe, seed)}")
+
+
+def _longer(folder: Path, images: str, recipe: Path | None, seed: int) -> str:
+    """The command that trains what was found on the same images, with the same ones locked away for the test."""
+    options = [*(["--recipe", str(recipe)] if recipe else []), *(["--seed", str(seed)] if seed else [])]
+    out = folder.with_name(f"{folder.name}-longer")
+    words = ["convsmith", "train", folder / "design.toml", images, *options, "--minutes", "60", "--out", out]
+    return shlex.join(map(str, words))
 
 
 command = make_command(_command, "fit")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -87,8 +88,8 @@ def test_going_on_with_a_finished_run_repeats_no_training(folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_search_that_was_stopped_goes_on_and_repeats_no_training(how, tmp_path):
-    path = tmp_path / "run"
+def test_a_search_that_was_stopped_goes_on_and_repeats_no_training(how, tmp_path, capsys):
+    path = tmp_path / "a run"
     arguments = ["fit", "digits", "--macs", "100k", "--minutes", "1.5", "--out", str(path)]
     process = subprocess.Popen([sys.executable, "-m", "convsmith", *arguments], stderr=subprocess.PIPE, text=True)
     while process.poll() is None and len(_trainings(path)) < 4:
@@ -106,6 +107,10 @@ def test_a_search_that_was_stopped_goes_on_and_repeats_no_training(how, tmp_path
     assert [_work(event) for event in again[: len(done)]] == [_work(event) for event in done]
     assert not {_work(event) for event in again[len(done) :] if not event["reused"]} & {_work(event) for event in done}
     assert (path / "report.json").exists()
+    longer = shlex.split(capsys.readouterr().out.splitlines()[-1].partition("convsmith ")[2])
+    assert longer[longer.index("--minutes") + 1] == "60"
+    assert run(["0.1" if word == "60" else word for word in longer]) == 0
+    assert (tmp_path / "a run-longer" / "model.onnx").exists()
 
 
 def _work(event):
