@@ -1,7 +1,8 @@
 """The learning rate of the range test beside those of a grid: what it gives away to the best of them.
 
 Each network sees 10,000 photographs (or 25,000 digits) at every rate of the grid and at the rate that the range test
-finds for that seed, with the same first weights and order.
+finds for that seed, with the same first weights and order. Of the grid all seeds but the first have only the rates that
+were the best three of the first.
 
 python benchmarks/rates.py cifar10-20k    # goes on where it was stopped
 """
@@ -9,20 +10,24 @@ python benchmarks/rates.py cifar10-20k    # goes on where it was stopped
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Mapping
 from pathlib import Path
 
 import harness
 import trainings
 from accuracy import SETUP, load
-from recipe import CASES, OPTIMIZERS, images_of, judged, recipe_for
+from recipe import CASES, OPTIMIZERS, images_of, recipe_for, trained
 
 from convsmith.design import lower
 from convsmith.interop.torch_module import build
+from convsmith.training.evaluate import logits
 from convsmith.training.initialise import initialise
+from convsmith.training.metrics import accuracy
 from convsmith.training.rate_finder import find_rate
 
 SEEDS = range(5)
-FOUND = "found"
+FOUND, KEPT = "found", 3
 GRID = {
     "sgd": (0.01, 0.03, 0.1, 0.3, 1.0, 3.0),
     "muon": (0.01, 0.03, 0.1, 0.3, 1.0, 3.0),
@@ -41,31 +46,42 @@ def one(folder: Path, arm: str, seed: int) -> trainings.Row:
         value = find_rate(module, learn, recipe=recipe, seed=seed, setup=SETUP).rate
     else:
         value = float(rate)
-    recipe = dataclasses.replace(recipe, learning_rate=value)
-    return {"rate": value, **judged(case, recipe, learn, test, seed)}
+    module = trained(case, dataclasses.replace(recipe, learning_rate=value), learn, seed)
+    return {"rate": value, "accuracy": accuracy(logits(module, test.pixels, test.normalisation, SETUP), test.labels)}
 
 
 def main() -> None:
     pairs = [(name, kind) for name in NAMES for kind in GRID]
+    first = [(_arm(pair, rate), SEEDS[0]) for pair in pairs for rate in (FOUND, *GRID[pair[1]])]
+    gather = functools.partial(trainings.gather, "rates", __doc__, train=one, prepare=load, anew=False)
+    found = gather(jobs=first)
+    near = {
+        pair: sorted(GRID[pair[1]], key=lambda rate, pair=pair: -_accuracy(found, pair, rate))[:KEPT] for pair in pairs
+    }
     jobs = [
-        (f"{name} | {kind} | {rate}", seed) for seed in SEEDS for name, kind in pairs for rate in (FOUND, *GRID[kind])
+        *first,
+        *((_arm(pair, rate), seed) for seed in SEEDS[1:] for pair in pairs for rate in (FOUND, *near[pair])),
     ]
-    found = trainings.gather("rates", __doc__, jobs, one, load)
+    found = gather(jobs=jobs)
     table: dict[str, dict[str, object]] = {}
-    for name, kind in pairs:
-        arms = {str(rate): f"{name} | {kind} | {rate}" for rate in (FOUND, *GRID[kind])}
-        seeds = [seed for seed in SEEDS if all((arm, seed) in found for arm in arms.values())]
-        if not seeds:
-            continue
-        means = {rate: trainings.over_seeds(found, arm, seeds)["mean"] for rate, arm in arms.items()}
-        best = max(map(str, GRID[kind]), key=means.__getitem__)
-        table[f"{name} | {kind}"] = {
+    for pair in pairs:
+        means = {str(rate): trainings.over_seeds(found, _arm(pair, rate), SEEDS)["mean"] for rate in GRID[pair[1]]}
+        best = max(near[pair], key=lambda rate: means[str(rate)])
+        table[" | ".join(pair)] = {
             "accuracy": means,
-            "best of the grid": float(best),
-            "rates found": [found[arms[FOUND], seed]["rate"] for seed in seeds],
-            "found over best": trainings.over_seeds(found, arms[FOUND], seeds, above=arms[best]),
+            "best of the grid": best,
+            "rates found": [row["rate"] for (arm, _), row in found.items() if arm == _arm(pair, FOUND)],
+            "found over best": trainings.over_seeds(found, _arm(pair, FOUND), SEEDS, above=_arm(pair, best)),
         }
     harness.write("rates", {"trainings": {"done": len(found), "planned": len(jobs)}, "networks": table})
+
+
+def _arm(pair: tuple[str, str], rate: float | str) -> str:
+    return " | ".join((*pair, str(rate)))
+
+
+def _accuracy(found: Mapping[trainings.Job, trainings.Row], pair: tuple[str, str], rate: float) -> float:
+    return found[_arm(pair, rate), SEEDS[0]]["accuracy"]
 
 
 if __name__ == "__main__":

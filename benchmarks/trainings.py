@@ -73,6 +73,8 @@ def gather(
     jobs: Sequence[Job],
     train: Callable[[Path, str, int], Row],
     prepare: Callable[[Path], object],
+    *,
+    anew: bool = True,
 ) -> dict[Job, Row]:
     """The trainings that a table needs, as the command line asks: all of them, or those done so far.
 
@@ -82,6 +84,7 @@ def gather(
         jobs: What the table needs.
         train: Does one on the images of a folder; a function of a module, as it is called in other processes.
         prepare: Reads the images once, so that all find them in the cache.
+        anew: As in ``run``.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("folder", type=Path)
@@ -92,7 +95,7 @@ def gather(
     with tempfile.TemporaryDirectory() as cache:
         os.environ["CONVSMITH_CACHE"] = cache
         prepare(arguments.folder)
-        return run(name, jobs, functools.partial(train, arguments.folder))
+        return run(name, jobs, functools.partial(train, arguments.folder), anew=anew)
 
 
 def interval(values: Sequence[float]) -> dict[str, float]:
