@@ -144,6 +144,13 @@ SECTIONS = (
         "Judged on as many images of each class; the recipe's default is a balance of 0, each image alike.",
     ),
     Section(
+        "The learning rate that a range test finds",
+        "rates",
+        "python benchmarks/rates.py FOLDER",
+        figures.rates,
+        "The test's factor was chosen on these networks.",
+    ),
+    Section(
         "From how few images batch norms can be computed anew, where networks are only ranked",
         "recalibration",
         "python benchmarks/recalibration.py FOLDER",

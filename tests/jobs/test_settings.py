@@ -1,6 +1,7 @@
 """How a training is told to run: by a recipe file, a range test, or a time for everything."""
 
 import dataclasses
+import itertools
 import json
 import math
 
@@ -104,6 +105,13 @@ def test_a_range_test_leaves_the_network_and_chance_as_they_were_and_repeats(des
     assert torch.equal(torch.get_rng_state(), chance)
     for one, other in zip(tried.state_dict().values(), module(design).state_dict().values(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_the_found_rate_is_twice_that_at_which_half_of_the_fall_was_done(design, digits):
+    found = find_rate(module(design), digits, recipe=Recipe(), seed=0, setup=SETUP)
+    done = [(found.losses[0] - loss) / (found.losses[0] - min(found.losses)) for loss in found.losses]
+    below = max(rate for rate, share in zip(found.rates, itertools.accumulate(done, max), strict=True) if share < 0.5)
+    assert 1 < found.rate / (2 * below) < 1.2
 
 
 def test_labels_that_nothing_can_learn_from_are_named(design, digits, monkeypatch):
