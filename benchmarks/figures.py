@@ -248,6 +248,7 @@ def rates(result: Result) -> Iterator[Row]:
         low, high = (f"{end(row['rates found']):.2g}" for end in (min, max))
         what = f"{network}, {optimizer}: the rate found, {low} to {high}, against the best of the grid, "
         yield Row(f"{what}{row['best of the grid']:g}", points(row["found over best"]))
+        yield Row("at half of that rate", points(row["half of it over best"]))
 
 
 def recalibration(result: Result) -> Iterator[Row]:

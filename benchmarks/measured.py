@@ -15,6 +15,8 @@ import figures
 import harness
 from figures import Result, Row
 
+from convsmith.training.evaluate import RANKING_IMAGES, RECALIBRATION_IMAGES
+
 PAGE = Path(__file__).parents[1] / "docs" / "measured.md"
 
 HEAD = """# What is measured
@@ -92,14 +94,14 @@ SECTIONS = (
     Section("Augmenting whole batches over image by image", "augment", "python benchmarks/augment.py", figures.augment),
     Section("More images than memory", "large", "python benchmarks/large.py", figures.large),
     Section(
-        "Training, on a processor with bfloat16",
+        "Training, on a processor with AMX, in bfloat16",
         "training",
         "python benchmarks/training.py FOLDER",
         figures.training,
         "The inverted residual network is a thousandth below its second goal.",
     ),
     Section(
-        "Training, on a processor with AVX-512, whose bfloat16 is no faster than float32",
+        "Training, on a processor with AVX-512, without AMX",
         "loops",
         "make bench-loops",
         figures.loops,
@@ -107,7 +109,7 @@ SECTIONS = (
         "the same calls of one library.",
     ),
     Section(
-        "Training, on a processor with AVX2, without bfloat16",
+        "Training, on a processor with AVX2",
         "loops_avx2",
         "make bench-loops",
         figures.loops,
@@ -155,7 +157,8 @@ SECTIONS = (
         "recalibration",
         "python benchmarks/recalibration.py FOLDER",
         figures.recalibration,
-        "After 2,500 photographs, beside batch norms from 8,448. A rung takes 256 images, finals 2,048.",
+        f"After 2,500 photographs, beside batch norms from 8,448. A rung takes {RANKING_IMAGES} images, finals "
+        f"{RECALIBRATION_IMAGES}.",
     ),
     Section(
         "How much regularisation a network wants",

@@ -22,9 +22,17 @@ from convsmith.scaling.axes import total_depth, widths_of
 from convsmith.search.candidate import Candidate, Outcome, Work
 from convsmith.search.policy import Load
 from convsmith.search.space import Field, Space, make_field
+from convsmith.training.evaluate import RANKING_IMAGES, RECALIBRATION_IMAGES
 
 SPACE: Final = Space(Limits(macs=8_000_000), channels=3, native=32, classes=10)
-LOAD: Final = Load(train=8_500, select=1_500, test=10_000, setup=0.5, recalibrated=256, recalibrated_final=2_048)
+LOAD: Final = Load(
+    train=8_500,
+    select=1_500,
+    test=10_000,
+    setup=0.5,
+    recalibrated=RANKING_IMAGES,
+    recalibrated_final=RECALIBRATION_IMAGES,
+)
 PACE: Final = 2.7e-3  # seconds per image of a network of eight residual blocks
 GUESSING: Final = 0.9  # error of a network that has learnt nothing
 BEND: Final = 3  # how soon the power law gives way to guessing

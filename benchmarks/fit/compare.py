@@ -45,8 +45,16 @@ from convsmith.search.planning import make_plan
 from convsmith.search.policy import Load, Policy
 from convsmith.search.statistics import cheapest, fastest, judge
 from convsmith.search.surrogate import Surrogate
+from convsmith.training.evaluate import RANKING_IMAGES, RECALIBRATION_IMAGES
 
-LOAD: Final = Load(train=8_500, select=1_500, test=JUDGED, setup=0.5, recalibrated=256, recalibrated_final=2_048)
+LOAD: Final = Load(
+    train=8_500,
+    select=1_500,
+    test=JUDGED,
+    setup=0.5,
+    recalibrated=RANKING_IMAGES,
+    recalibrated_final=RECALIBRATION_IMAGES,
+)
 POLICY: Final = Policy(max_images=LENGTHS[-1], max_epochs=LENGTHS[-1] / LOAD.train)
 TIMES: Final = {"short": 8, "long": 24}
 """As many trainings of a mean network, each of 22,500 images."""

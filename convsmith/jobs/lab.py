@@ -82,13 +82,12 @@ class Lab:
 
     def load(self, epoch: int) -> Load:
         """What a training goes through, where an epoch has so many images."""
-        few, many = (min(len(self._split.train), _recalibrated(final=final)) for final in (False, True))
         return Load(
             train=epoch,
             select=len(self._split.select),
             test=len(self._split.test),
-            recalibrated=few,
-            recalibrated_final=many,
+            recalibrated=_recalibrated(self._split.train, final=False),
+            recalibrated_final=_recalibrated(self._both, final=True),
         )
 
     def choose_setup(self, design: Design) -> Setup:
@@ -147,7 +146,7 @@ class Lab:
         except TrainingError as error:
             seconds = time.perf_counter() - start
             return Outcome(0.0, float("inf"), seconds, 0, None, len(judge), failure=str(error))
-        recalibrate_batchnorm(module, data, self.setup, images=_recalibrated(final=work.final))
+        recalibrate_batchnorm(module, data, self.setup, images=_recalibrated(learn, final=work.final))
         scores = self.scores(module, design, judge)
         labels = self._images.labels[judge]
         right = np.packbits(scores.argmax(1) == labels).tobytes()
@@ -228,6 +227,6 @@ class Lab:
         return make_folder(self._weights) / f"{candidate.key}-{seed}.safetensors"
 
 
-def _recalibrated(*, final: bool) -> int:
-    """Images at most that batch norms are computed anew from."""
-    return RECALIBRATION_IMAGES if final else RANKING_IMAGES
+def _recalibrated(learn: NDArray[np.int64], *, final: bool) -> int:
+    """Of how many of the images it learns from a network's batch norms are computed anew."""
+    return min(len(learn), RECALIBRATION_IMAGES if final else RANKING_IMAGES)

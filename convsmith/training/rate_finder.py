@@ -2,8 +2,8 @@
 
 The rate rises from step to step by a constant factor. Below some rate nothing is learnt, above another the loss grows;
 between them it falls. The peak of the schedule is twice the rate at which half of that fall was done: where it is
-steepest or ends depends on single batches, its middle does not. A whole training stands more than the test, in which no
-rate lasts: trainings at the middle itself fell short of the best rate by up to 3 points (``benchmarks/rates.py``).
+steepest or ends depends on single batches, its middle does not. A whole training stands more than the test: at twice
+the middle networks end as at the best rate of a grid, at the middle itself most fall short (``benchmarks/rates.py``).
 """
 
 from __future__ import annotations
