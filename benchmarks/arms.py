@@ -1,6 +1,7 @@
 """Ways to search, each with the same seconds and the same share of them for finals: ours beside what else is done.
 
-A machine trains, on a surface or out of a table, and keeps account of the time. What an arm returns are its finals.
+A machine trains, on a surface or out of a table, and keeps account of the time. Every arm ends with finals and then one
+long training of the network that they choose.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from convsmith.search.candidate import Candidate, Outcome, Training, Work
-from convsmith.search.division import divide_finals
-from convsmith.search.policy import Load, Policy, policy_for
+from convsmith.search.division import divide_delivery, divide_finals
+from convsmith.search.policy import Load, Policy
 from convsmith.search.racing import Race, race
+from convsmith.search.statistics import cheapest, judge
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.search.world import Memory
@@ -63,6 +65,7 @@ class Task:
         full: Images of a full training, for arms that do not decide it themselves.
         seed: Of all chance.
         policy: The constants of ours, by some of which all arms divide their time.
+        cost: Which of two equally good networks is chosen.
     """
 
     rules: Sequence[Candidate]
@@ -72,12 +75,31 @@ class Task:
     full: int
     seed: int
     policy: Policy
+    cost: Callable[[Candidate], tuple[float, ...]] = cheapest
+
+    def choose(self, finals: Sequence[Training]) -> Candidate:
+        """The network that finals choose."""
+        return judge(finals, cost=self.cost, seed=self.seed).chosen.candidate
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """What a search ends with.
+
+    Attributes:
+        finals: Its finals.
+        chosen: The network that they choose.
+        images: Of the training of this that is handed over.
+    """
+
+    finals: Sequence[Training]
+    chosen: Candidate
+    images: int
 
 
 FINALISTS: Final = 3
 """Of every arm but ours."""
-Arm = Callable[[Task, Machine], list[Training]]
-"""Searches, and returns its finals."""
+Arm = Callable[[Task, Machine], Ended]
 
 
 def run_race(
@@ -85,8 +107,9 @@ def run_race(
     machine: Machine,
     seconds: float,
     seed: int,
-    policy: Policy | None = None,
+    policy: Policy,
     past: Sequence[Training] = (),
+    choose: Callable[[Sequence[Training]], Candidate] | None = None,
 ) -> Race:
     """The race, as ``fit`` runs it."""
     return race(
@@ -95,25 +118,33 @@ def run_race(
         time_candidate=machine.time,
         study=Memory(),
         load=machine.load,
-        policy=policy or policy_for(seconds),
+        policy=policy,
         clock=machine.clock,
         deadline=seconds,
         seed=seed,
         past=past,
+        choose=choose or (lambda finals: judge(finals, seed=seed).chosen.candidate),
     )
 
 
-def ours(task: Task, machine: Machine, policy: Policy | None = None) -> list[Training]:
+def ours(task: Task, machine: Machine, policy: Policy | None = None) -> Ended:
     """What our race ends with."""
-    return list(run_race([*task.rules, *task.draws], machine, task.seconds, task.seed, policy or task.policy).finals)
+    field = [*task.rules, *task.draws]
+    found = run_race(field, machine, task.seconds, task.seed, policy or task.policy, choose=task.choose)
+    return ended(found, task.choose(found.finals))
 
 
-def random_search(task: Task, machine: Machine) -> list[Training]:
+def ended(found: Race, chosen: Candidate) -> Ended:
+    """What a race ended with."""
+    return Ended(found.finals, chosen, (found.delivered or found.finals[0]).work.images)
+
+
+def random_search(task: Task, machine: Machine) -> Ended:
     """Networks drawn one after the other and trained in full while the time lasts."""
     return finals_of_best(task, machine, trained(task, machine, task.draws, task.full))
 
 
-def halving(task: Task, machine: Machine, *, with_rules: bool = False) -> list[Training]:
+def halving(task: Task, machine: Machine, *, with_rules: bool = False) -> Ended:
     """Successive halving as in ASHA, a third going on twice; as many networks as the time allows."""
     pool = [*(task.rules if with_rules else ()), *task.draws]
     lengths = thirds(task)
@@ -126,7 +157,7 @@ def halving(task: Task, machine: Machine, *, with_rules: bool = False) -> list[T
     return finals_of_best(task, machine, done)
 
 
-def one_epoch(task: Task, machine: Machine, kept: int = 5) -> list[Training]:
+def one_epoch(task: Task, machine: Machine, kept: int = 5) -> Ended:
     """One pass over the images for many, then a full training for the best few."""
     load, mean = machine.load, statistics.fmean(map(machine.pace, task.draws))
     allowed = _allowed(task) - kept * load.seconds(mean, task.full, False)
@@ -136,7 +167,7 @@ def one_epoch(task: Task, machine: Machine, kept: int = 5) -> list[Training]:
     return finals_of_best(task, machine, trained(task, machine, field, task.full) or done)
 
 
-def best_rule(task: Task, machine: Machine) -> list[Training]:
+def best_rule(task: Task, machine: Machine) -> Ended:
     """The best rule, known beforehand: all of the time goes into its finals."""
     return final_rounds(task, machine, [task.best_rule])
 
@@ -144,7 +175,7 @@ def best_rule(task: Task, machine: Machine) -> list[Training]:
 def variant(**changes: Any) -> Arm:
     """Ours with another policy."""
 
-    def search(task: Task, machine: Machine) -> list[Training]:
+    def search(task: Task, machine: Machine) -> Ended:
         return ours(task, machine, dataclasses.replace(task.policy, **changes))
 
     return search
@@ -162,7 +193,7 @@ ARMS: Final[dict[str, Arm]] = {
 
 
 def _allowed(task: Task) -> float:
-    return (1 - task.policy.reserve) * task.seconds
+    return (1 - task.policy.reserve - task.policy.delivery) * task.seconds
 
 
 def thirds(task: Task) -> list[int]:
@@ -185,20 +216,29 @@ def by_loss(done: Sequence[Training]) -> list[Training]:
     return sorted(done, key=lambda one: one.outcome.log_loss)
 
 
-def finals_of_best(task: Task, machine: Machine, done: Sequence[Training]) -> list[Training]:
+def finals_of_best(task: Task, machine: Machine, done: Sequence[Training]) -> Ended:
     """Of the best ones."""
     return final_rounds(task, machine, [one.candidate for one in by_loss(done)][:FINALISTS])
 
 
-def final_rounds(task: Task, machine: Machine, field: Sequence[Candidate]) -> list[Training]:
-    """Finals as long as the time that is left allows, by the rule of ours, and then whole rounds while they fit."""
-    paces = [machine.pace(candidate) for candidate in field]
-    images = divide_finals(task.seconds - machine.now, task.full, paces, machine.load, task.policy).images
+def final_rounds(task: Task, machine: Machine, field: Sequence[Candidate]) -> Ended:
+    """Finals as long as the time that is left allows, by the rule of ours, and then whole rounds while they fit.
+
+    At last the long training of the one that they choose, by the same rule too.
+    """
+    policy, load, paces = task.policy, machine.load, [machine.pace(candidate) for candidate in field]
+    longest = load.seconds(max(paces), policy.longest(load), True) / (1 - policy.margin)
+    until = task.seconds - min(policy.delivery * task.seconds, longest)
+    images = divide_finals(until - machine.now, task.full, paces, load, policy).images
     finals: list[Training] = []
-    for number in range(1, task.policy.max_seeds + 1):
+    for number in range(1, policy.max_seeds + 1):
         works = [Work(candidate, images, task.seed + number, final=True) for candidate in field]
-        seconds = sum(machine.load.seconds(machine.pace(work.candidate), images, True) for work in works)
-        if finals and machine.now + seconds > task.seconds:
+        seconds = sum(load.seconds(machine.pace(work.candidate), images, True) for work in works)
+        if finals and machine.now + seconds > until:
             break
         finals += [Training(work, machine.train(work)) for work in works]
-    return finals
+    chosen = task.choose(finals)
+    delivery = divide_delivery(task.seconds - machine.now, images, machine.pace(chosen), load, policy)
+    if delivery.images:
+        machine.train(Work(chosen, delivery.images, task.seed + policy.max_seeds + 1, final=True))
+    return Ended(finals, chosen, delivery.images or images)

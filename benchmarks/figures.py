@@ -344,7 +344,7 @@ def searcher(result: Result) -> Iterator[Row]:
 def experiment(result: Result) -> Iterator[Row]:
     yield progress(result)
     for time, found in result["times"].items():
-        length = f"{format_seconds(found['seconds'])}, full trainings of {format_count(found['full'])} images"
+        length = f"{format_seconds(found['seconds'])}, {format_count(found['images of what is handed over'])} images"
         yield Row(f"the best of {result['networks']} networks, {length}", f"{found['best network']:.2f} %")
         for arm, row in found["arms"].items():
             ahead = row["ours above"]
@@ -352,7 +352,10 @@ def experiment(result: Result) -> Iterator[Row]:
             yield Row(f"{arm}, {time}", f"{row['accuracy']['mean']:.2f} %{'' if arm == 'ours' else beside}")
         rules = found["rules"]
         for way in ("as long", "in equal time"):
-            name = max(rules, key=lambda rule, way=way: rules[rule][way])
+            told = [rule for rule in rules if way in rules[rule]]
+            if not told:
+                continue
+            name = max(told, key=lambda rule, way=way: rules[rule][way])
             yield Row(f"best of the rules, {name}, trained {way}, {time}", f"{rules[name][way]:.2f} %")
         for claim, holds in result["claims"][time].items():
             yield Row(f"{claim}, {time}", "holds" if holds else "does not hold")

@@ -2,8 +2,8 @@
 
 Every arm has the same seconds, the same 35 % of them for finals and the same statistics; what is trained before the
 finals differs. Trainings are looked up on a surface; everything else of ours is what `fit` runs. Regret is in points of
-accuracy behind the best of the 120 networks that could have been found, all trained as long as ours plans for at first
-(`full`); `regret_as_delivered` is that of the chosen network after the trainings that it had.
+accuracy behind the best of the 120 networks that could have been found, all trained as long as ours plans at first for
+what it hands over; `regret_as_delivered` is that of the chosen network after the training that it had.
 
     python benchmarks/searcher.py [--repeats 100] [--surface NAME] [--arm NAME] [--dry]
 """
@@ -33,11 +33,11 @@ NETWORKS: Final = 112
 FIELDS: Final = 20  # different draws; beyond them only the noise is new
 
 
-def repeat(surface: Surface, task: Task, arm: Arm, best: Candidate) -> dict[str, float]:
-    """What one arm does with one task; accuracies in points."""
+def repeat(surface: Surface, task: Task, arm: Arm, best: Candidate, long: int) -> dict[str, float]:
+    """What one arm does with one task; accuracies in points. The truth about networks is that after ``long`` images."""
     machine = SurfaceMachine(surface, task.seed)
-    judgement = judge(arm(task, machine), seed=task.seed)
-    chosen, images = judgement.chosen.candidate, machine.final_images
+    end = arm(task, machine)
+    judgement, chosen, images = judge(end.finals, seed=task.seed), end.chosen, end.finals[0].work.images
 
     def truth(candidate: Candidate, images: float) -> float:
         return 100 * machine.accuracy(candidate, images)
@@ -48,9 +48,9 @@ def repeat(surface: Surface, task: Task, arm: Arm, best: Candidate) -> dict[str,
     true = [truth(one.candidate, images) for one in judgement.finalists]
     behind = [(one.behind, true[0] - value) for one, value in zip(judgement.finalists, true, strict=True) if one.behind]
     return {
-        "regret": truth(best, task.full) - truth(chosen, task.full),
-        "ahead_of_best_rule": truth(chosen, task.full) - truth(task.best_rule, task.full),
-        "regret_as_delivered": truth(best, task.full) - truth(chosen, images),
+        "regret": truth(best, long) - truth(chosen, long),
+        "ahead_of_best_rule": truth(chosen, long) - truth(task.best_rule, long),
+        "regret_as_delivered": truth(best, long) - truth(chosen, end.images),
         "optimism": 100 * judgement.accuracy.mean - truth(chosen, images),
         "optimism_uncorrected": 100 * judgement.chosen.accuracy.mean - truth(chosen, images),
         "chosen_covered": holds(judgement.accuracy.low, judgement.accuracy.high, truth(chosen, images)),
@@ -60,7 +60,7 @@ def repeat(surface: Surface, task: Task, arm: Arm, best: Candidate) -> dict[str,
         ),
         "differences_covered": statistics.fmean([holds(made.low, made.high, value) for made, value in behind] or [1.0]),
         "seconds": machine.now / task.seconds,
-        "images": images,
+        "images": end.images,
         "trainings": machine.trainings,
         "seeds": judgement.accuracy.seeds,
     }
@@ -99,11 +99,12 @@ def measure(name: str, seconds: float, arms: dict[str, Arm], repeats: int) -> di
         field = [*rules, *draws[: policy.draws]]
         machine = SurfaceMachine(surface, seed)
         paces = {one.key: machine.pace(one) for one in field}
-        full = make_plan(seconds, field, paces, LOAD, policy).finals.images
-        task = Task(rules, draws, best_of(surface, rules, full), seconds, full, seed, policy)
-        best = best_of(surface, [*rules, *draws], full)
+        plan = make_plan(seconds, field, paces, LOAD, policy)
+        long = plan.delivery.images or plan.finals.images
+        task = Task(rules, draws, best_of(surface, rules, long), seconds, plan.finals.images, seed, policy)
+        best = best_of(surface, [*rules, *draws], long)
         for arm, search in arms.items():
-            rows[arm].append(repeat(surface, task, search, best))
+            rows[arm].append(repeat(surface, task, search, best, long))
     return {arm: summary(found) for arm, found in rows.items()}
 
 

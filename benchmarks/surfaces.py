@@ -160,12 +160,11 @@ class SurfaceMachine:
         load: What a training goes through.
         now: Seconds spent so far.
         trainings: How many were done.
-        final_images: Images of the longest final.
     """
 
     def __init__(self, surface: Surface, seed: int) -> None:
         self.surface, self.seed, self.load = surface, seed, LOAD
-        self.now, self.trainings, self.final_images = 0.0, 0, 0
+        self.now, self.trainings = 0.0, 0
         self._hardness = chance("hardness", seed).standard_normal(LOAD.test)
 
     def clock(self) -> float:
@@ -202,7 +201,6 @@ class SurfaceMachine:
             # A mean of losses varies less from image to image than a count of errors.
             loss = 0.185 + 2.4 * (1 - truth - 0.55 * by_images)
             return Outcome(truth + by_images, max(loss, 1e-3), seconds, images, None, LOAD.select)
-        self.final_images = max(self.final_images, images)
         own = chance("images", self.seed, candidate.key).standard_normal(LOAD.test)
         score = math.sqrt(0.4) * self._hardness + math.sqrt(0.2) * own + math.sqrt(0.4) * rng.standard_normal(LOAD.test)
         right = score < NormalDist().inv_cdf(truth)

@@ -3,7 +3,7 @@
 Both run as `fit` does, on the surfaces of ``searcher.py``, 8M and then 4M multiply-adds. The second has half the
 seconds of the first, or 60 % of that, and knows what the first trained, or does not. Its regret is in points of
 accuracy behind the best of the networks that could have been found: of the network that it chose, had it been trained
-as long as the cold search plans, and as it was delivered, after the trainings that it had.
+as long as the cold search plans for what it hands over, and as it was delivered, after the training that it had.
 
     python benchmarks/warm.py [--repeats 12]
 """
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import harness
-from arms import run_race
+from arms import ended, run_race
 from searcher import FIELDS, NETWORKS
 from surfaces import LOAD, SPACE, SURFACES, SurfaceMachine, best_of
 
@@ -59,20 +59,23 @@ def field_of(macs: int, seed: int) -> Sequence[Candidate]:
 def regrets(name: str, seconds: float, seed: int) -> dict[str, tuple[float, float]]:
     """Of each way, in points: of the choice, and as delivered."""
     surface, macs = SURFACES[name], MACS // 2
-    past = list(itertools.chain(*run_race(field_of(MACS, seed % FIELDS), Machine(surface, seed), seconds, seed).rungs))
+    first = field_of(MACS, seed % FIELDS)
+    past = list(itertools.chain(*run_race(first, Machine(surface, seed), seconds, seed, policy_for(seconds)).rungs))
     field, policy = field_of(macs, seed % FIELDS), policy_for(seconds / 2)
     entering = [one for one in field if one.rule]
     entering += [one for one in field if not one.rule][: policy.draws]
     paces = {one.key: Machine(surface, seed).pace(one) for one in entering}
-    full = make_plan(seconds / 2, entering, paces, LOAD, policy).finals.images
-    best = best_of(surface, field, full)
+    plan = make_plan(seconds / 2, entering, paces, LOAD, policy)
+    long = plan.delivery.images or plan.finals.images
+    best = best_of(surface, field, long)
     found: dict[str, tuple[float, float]] = {}
     for way, (share, warm) in WAYS.items():
         machine = Machine(surface, -1 - seed)  # other noise than the first search had
-        finals = run_race(field, machine, share * seconds / 2, seed, past=past if warm else ()).finals
-        chosen = judge(finals, seed=seed).chosen.candidate
-        reached = machine.accuracy(best, full)
-        ends = (machine.accuracy(chosen, images) for images in (full, machine.final_images))
+        given = share * seconds / 2
+        found_so = run_race(field, machine, given, seed, policy_for(given), past if warm else ())
+        end = ended(found_so, judge(found_so.finals, seed=seed).chosen.candidate)
+        reached = machine.accuracy(best, long)
+        ends = (machine.accuracy(end.chosen, images) for images in (long, end.images))
         choice, delivered = (100 * (reached - end) for end in ends)
         found[way] = choice, delivered
     return found

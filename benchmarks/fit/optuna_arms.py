@@ -9,14 +9,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import optuna
-from arms import FINALISTS, Machine, Task, by_loss, final_rounds, finals_of_best, thirds, trained
+from arms import FINALISTS, Ended, Machine, Task, by_loss, final_rounds, finals_of_best, thirds, trained
 
 from convsmith.search.candidate import Candidate, Training
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def tpe(task: Task, machine: Machine) -> list[Training]:
+def tpe(task: Task, machine: Machine) -> Ended:
     """Optuna's TPE over the shares of depth and width and the family: the untrained network nearest to its proposal."""
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=task.seed))
     left, done = [*task.rules, *task.draws], list[Training]()
@@ -39,7 +39,7 @@ def tpe(task: Task, machine: Machine) -> list[Training]:
     return finals_of_best(task, machine, done)
 
 
-def asha(task: Task, machine: Machine, *, with_rules: bool = False) -> list[Training]:
+def asha(task: Task, machine: Machine, *, with_rules: bool = False) -> Ended:
     """Asynchronous successive halving (Li et al., 2020) by Optuna's pruner, while the time lasts.
 
     One network after the other is trained for longer and longer, as long as it is in the best third of those that came

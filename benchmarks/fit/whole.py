@@ -20,7 +20,8 @@ import harness
 from convsmith.jobs.fit import fit
 
 KEPT = (
-    "sentence", "budget", "chosen", "accuracy", "ties", "rules", "candidates", "plan", "notes", "recipe", "seconds",
+    "sentence", "budget", "chosen", "accuracy", "delivered", "ties", "rules", "candidates", "plan", "notes", "recipe",
+    "seconds",
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from convsmith.jobs.fit_board import Board, Standing
+from convsmith.jobs.fit_board import TESTED, Board, Standing
 from convsmith.quantities import format_count, format_percent
 from convsmith.report.ternary import place
 from convsmith.report.ternary_text import draw_map
@@ -60,7 +60,7 @@ def _so_far(board: Board) -> str:
     leading = board.leading
     if leading is None or leading.accuracy is None:
         return "no network is trained yet"
-    judged = "test images right" if leading.name == "finals" else "select images right, and the least loss"
+    judged = "test images right" if leading.name in TESTED else "select images right, and the least loss"
     return f"best so far: {leading.best}, {format_percent(leading.accuracy)} of the {judged}"
 
 

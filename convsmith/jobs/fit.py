@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from convsmith.data import Split, open_images, split_images
@@ -13,7 +15,7 @@ from convsmith.jobs.fit_entry import Entry
 from convsmith.jobs.fit_executor import check_executor, cluster, order
 from convsmith.jobs.fit_progress import Narrator
 from convsmith.jobs.fit_replay import searched_report
-from convsmith.jobs.fit_report import run_report
+from convsmith.jobs.fit_report import delivered, run_report
 from convsmith.jobs.fit_resume import check_same, identity
 from convsmith.jobs.fit_start import read_start
 from convsmith.jobs.fit_study import Keeping, keeping
@@ -27,7 +29,7 @@ from convsmith.jobs.run_folder import RunFolder, TrainedNetwork
 from convsmith.jobs.settings import read_settings
 from convsmith.jobs.step import Show, Tell, ignore, reading
 from convsmith.quantities import in_units, parse_bytes, parse_count, parse_minutes, parse_seconds
-from convsmith.search.candidate import START
+from convsmith.search.candidate import START, Training
 from convsmith.search.crew import Crew
 from convsmith.search.policy import policy_for
 from convsmith.search.racing import Race, race
@@ -165,11 +167,11 @@ def fit(
                 crew = kept.crew(lab.train, record)
                 if machines:
                     crew = machines.crew(record, order(images, pictures, seed, recipe_for, setup, starts), lab)
+                judged = functools.partial(judge, cost=cheapest if latency is None else fastest, seed=seed)
                 with too_short_for(minutes):
-                    result = _race(lab, kept, record, crew, entry, field, split, narrator, seed)
-                judgement = judge(result.finals, cost=cheapest if latency is None else fastest, seed=seed)
+                    result = _race(lab, kept, record, crew, entry, field, split, narrator, judged, seed)
                 searched = time.monotonic() - kept.started
-                network = _network(lab, kept, result, judgement)
+                network = _network(lab, kept, result, judged(result.finals))
                 scores, labels = lab.scores(network.module, network.design, split.test), pictures.labels[split.test]
                 quality = quality_report(scores, labels)
                 confused = confusion_report(scores, labels, pictures.classes)["confusion"]["matrix"]
@@ -195,6 +197,7 @@ def _race(
     field: Field,
     split: Split,
     narrator: Narrator,
+    judged: Callable[[Sequence[Training]], Judgement],
     seed: int,
 ) -> Race:
     largest = max(field.candidates, key=lambda candidate: candidate.params)
@@ -213,15 +216,14 @@ def _race(
         settle=entry.settle,
         crew=crew,
         past=record.past(),
+        choose=lambda finals: judged(finals).chosen.candidate,
     )
 
 
 def _network(lab: Lab, kept: Keeping, result: Race, judgement: Judgement) -> TrainedNetwork:
-    """The chosen network from its first seed that succeeded: taking the luckiest would spoil the test images."""
-    chosen = judgement.chosen.candidate
-    finals = [one for one in result.finals if one.candidate.key == chosen.key and not one.outcome.failed]
-    first = min(finals, key=lambda training: training.work.seed).work
-    path = lab.weights_path(first)
-    if not path.is_file() and not kept.fetch(first, path):
-        lab.train(first)
-    return lab.network(chosen, first.seed)
+    """The chosen network as it was delivered, or else from its first final that succeeded."""
+    work = delivered(result, judgement).work
+    path = lab.weights_path(work)
+    if not path.is_file() and not kept.fetch(work, path):
+        lab.train(work)
+    return lab.network(work.candidate, work.seed)

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
+from typing import Final, Literal
 
 Standing = Literal["trained", "going on", "best"]
+TESTED: Final = ("finals", "delivery")
+"""Stretches whose networks are judged on the test images."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Stretch:
-    """A rung of a race, or its finals.
+    """A rung of a race, its finals, or the training of what it delivers.
 
     Attributes:
-        name: ``rung 1``, ``finals``.
+        name: ``rung 1``, ``finals``, ``delivery``.
         images: Images of each training.
         networks: How many networks train in it.
         trainings: How many trainings that are; more may come in the finals, where time is left.
         done: How many of them are done.
         best: Name of the best network so far: the least loss in a rung, the most images right in the finals.
-        accuracy: What share of images that one gets right: of the select images in a rung, of the test images in the
-            finals, there as the mean of its seeds.
+        accuracy: What share of images that one gets right: of the select images in a rung, of the test images in
+            those that are ``TESTED``, as the mean of its seeds.
     """
 
     name: str

@@ -47,27 +47,36 @@ class Narrator:
 
     def hear(self, event: str, fields: dict[str, Any]) -> None:
         """One event of the race."""
-        self._events.write(event, sync=event == "training", **fields)
+        self._events.write(event, sync=event in ("training", "delivered"), **fields)
         self._scorer.hear(event, fields)
-        if event == "plan":
-            for number, rung in enumerate(fields["plan"]["rungs"], start=1):
-                self._tell(f"plan: rung {number}, {rung['candidates']} networks, {format_seconds(rung['seconds'])}")
-        elif event == "past":
-            self._tell(past_note(fields)[0])
-        elif event == "rung":
-            count, images = len(fields["candidates"]), format_count(fields["images"])
-            self._tell(f"rung {fields['number']}: {count} networks see {images} images each")
-        elif event == "proposed":
-            self._tell(f"  {len(fields['candidates'])} more that may be the best, by all trainings so far")
-        elif event == "dropped":
-            self._tell(f"  {fields['origin']} is left out: {fields['failure']}")
-        elif event == "finals":
-            count, images = len(fields["candidates"]), format_count(fields["images"])
-            self._tell(f"finals: {count} networks see {images} images each, {fields['seeds']} seeds or more")
-        elif event == "start":
-            self._origin = fields["origin"]
-        elif event == "training":
-            self._tell(f"  {_outcome(fields)}")
+        self._origin = fields["origin"] if event == "start" else self._origin
+        for line in self._lines(event, fields):
+            self._tell(line)
+
+    def _lines(self, event: str, fields: dict[str, Any]) -> list[str]:
+        """What an event is to a person."""
+        match event:
+            case "plan":
+                rungs = enumerate(fields["plan"]["rungs"], start=1)
+                return [f"plan: rung {n}, {one['candidates']} networks, {_seconds(one)}" for n, one in rungs]
+            case "past":
+                return past_note(fields)[:1]
+            case "rung":
+                return [f"rung {fields['number']}: {len(fields['candidates'])} networks see {_images(fields)} each"]
+            case "proposed":
+                return [f"  {len(fields['candidates'])} more that may be the best, by all trainings so far"]
+            case "dropped":
+                return [f"  {fields['origin']} is left out: {fields['failure']}"]
+            case "finals":
+                networks, seeds = len(fields["candidates"]), fields["seeds"]
+                return [f"finals: {networks} networks see {_images(fields)} each, {seeds} seeds or more"]
+            case "delivery":
+                name = self._scorer.name(fields["candidate"])
+                return [f"delivery: {name}, chosen by the finals, sees {_images(fields)}"]
+            case "training" | "delivered":
+                return [f"  {_outcome(fields)}"]
+            case _:
+                return []
 
     def watch(self, progress: Progress) -> None:
         """One step of a training."""
@@ -81,3 +90,11 @@ def _outcome(fields: dict[str, Any]) -> str:
     outcome = fields["outcome"]
     found = outcome["failure"] or f"{format_percent(outcome['accuracy'])} right, {outcome['log_loss']:.3f} nats"
     return f"{fields['origin']}, seed {fields['seed']}: {found}, {told_time(fields)}"
+
+
+def _seconds(planned: dict[str, Any]) -> str:
+    return format_seconds(planned["seconds"])
+
+
+def _images(fields: dict[str, Any]) -> str:
+    return f"{format_count(fields['images'])} images"

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from convsmith.jobs.fit_report import Searched, accuracy_report, fit_report
+from convsmith.jobs.fit_report import Searched, accuracy_report, delivered_report, delivered_sentence, fit_report
 from convsmith.jobs.past import past_note, reuse_note, reuse_report
 from convsmith.jobs.replay import Event, Session
 from convsmith.quantities import format_count, format_percent
@@ -27,7 +27,7 @@ def searched_report(session: Session) -> dict[str, Any]:
     good = [one for one in searched.finals if not one.outcome.failed]
     cost: Callable[[Candidate], tuple[float, ...]] = cheapest if begin["budget"]["latency_ms"] is None else fastest
     judgement = judge(searched.finals, cost=cost, seed=begin["seed"]) if good else None
-    reused = reuse_report(session.named("training"))
+    reused = reuse_report([*session.named("training"), *session.named("delivered")])
     report = {
         **{key: begin[key] for key in ("data", "rejected", "budget", "machine", "versions", "seed", "recipe")},
         **fit_report(searched, judgement, field, seed=begin["seed"]),
@@ -42,6 +42,9 @@ def searched_report(session: Session) -> dict[str, Any]:
         report["accuracy"] = accuracy_report(judgement.accuracy, begin["data"]["test"])
     if judged is None:
         return {**report, "unfinished": True, "sentence": _so_far(searched, judgement, report["sentence"])}
+    assert judgement is not None
+    report["delivered"] = delivered_report(searched, judgement)
+    report["sentence"] += delivered_sentence(report["delivered"])
     report["accuracy"] |= {key: judged[key] for key in ("log_loss", "calibration_error")}
     report["confusion"] = {"classes": begin["data"]["classes"], "matrix": judged["confusion"]}
     return report
@@ -73,11 +76,13 @@ def _searched(session: Session, field: Field) -> Searched:
             stretch.sort(key=lambda one: (one.work.seed, asked[one.work.candidate.key]))
     done = tuple(tuple(rung) for rung in rungs if rung)
     dropped = {event["candidate"]: event["failure"] for event in session.named("dropped")}
-    return Searched(plan["plan"] if plan else {"notes": []}, done, tuple(itertools.chain(*finals)), dropped)
+    delivered = [_training(event, known) for event in session.named("delivered")]
+    good = next((one for one in delivered if not one.outcome.failed), None)
+    return Searched(plan["plan"] if plan else {"notes": []}, done, tuple(itertools.chain(*finals)), dropped, good)
 
 
 def _training(event: Event, known: dict[str, Candidate]) -> Training:
-    work = Work(known[event["candidate"]], event["images"], event["seed"], event["final"])
+    work = Work(known[event["candidate"]], event["images"], event["seed"], event.get("final", True))
     return Training(work, Outcome.from_dict(event["outcome"]))
 
 

@@ -10,10 +10,13 @@ from convsmith.deploy.environment import machine, versions
 from convsmith.design import write_design
 from convsmith.jobs.fit_budget import COST_KEYS, Allowance
 from convsmith.jobs.report_parts import SCHEMA
+from convsmith.quantities import format_percent
 from convsmith.search.candidate import READY, START, Candidate, Training
 from convsmith.search.planning import seeds_notes
+from convsmith.search.racing import Race
 from convsmith.search.space import Field
 from convsmith.search.statistics import Estimate, Finalist, Judgement, compare, spread_by_seed, verdict
+from convsmith.training.metrics import wilson
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,50 @@ class Searched:
         rungs: The trainings of each rung.
         finals: The trainings judged on the test images.
         dropped: Why networks were left out before their first training, by their keys.
+        delivered: The long training of the chosen network, if there was one that succeeded.
     """
 
     plan: Mapping[str, Any]
     rungs: tuple[tuple[Training, ...], ...]
     finals: tuple[Training, ...]
     dropped: Mapping[str, str]
+    delivered: Training | None = None
+
+
+def delivered(race: Searched | Race, judgement: Judgement) -> Training:
+    """The training whose network is handed over: the long one or, if there was none, the chosen one's first final.
+
+    Not its luckiest: taking that would spoil the test images.
+    """
+    if race.delivered is not None:
+        return race.delivered
+    good = [one for one in _finals_of(race, judgement.chosen.candidate.key) if not one.outcome.failed]
+    return min(good, key=lambda one: one.work.seed)
+
+
+def delivered_report(race: Searched, judgement: Judgement) -> dict[str, Any]:
+    """How the network in the folder was trained, and what it gets right; its interval is that of its test images."""
+    done = delivered(race, judgement)
+    outcome, finals = done.outcome, _finals_of(race, done.candidate.key)
+    return {
+        "images": outcome.images,
+        "of_finals": outcome.images / max(one.outcome.images for one in finals),
+        "seed": done.work.seed,
+        "seconds": outcome.seconds,
+        "test": outcome.accuracy,
+        "ci95": list(wilson(outcome.accuracy * outcome.total, outcome.total)),
+    }
+
+
+def delivered_sentence(delivered: Mapping[str, Any]) -> str:
+    """The same in words, if there is more to say than the finals do."""
+    if delivered["of_finals"] <= 1:
+        return ""
+    low, high = map(format_percent, delivered["ci95"])
+    return (
+        f" The one in this folder was trained {delivered['of_finals']:.1f} times as long as in the finals, and gets "
+        f"{format_percent(delivered['test'])} of the test images right ({low} to {high})."
+    )
 
 
 def fit_report(race: Searched, judgement: Judgement | None, field: Field, *, seed: int) -> dict[str, Any]:
@@ -195,7 +236,7 @@ def _rung(training: Training) -> dict[str, Any]:
     return {key: outcome[key] for key in ("images", "accuracy", "log_loss", "seconds")}
 
 
-def _finals_of(race: Searched, key: str) -> list[Training]:
+def _finals_of(race: Searched | Race, key: str) -> list[Training]:
     return [training for training in race.finals if training.candidate.key == key]
 
 

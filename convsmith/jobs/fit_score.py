@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from convsmith.jobs.fit_board import Board, Dot, Standing, Stretch
+from convsmith.jobs.fit_board import TESTED, Board, Dot, Standing, Stretch
 from convsmith.search.candidate import Candidate
 
 
@@ -35,6 +35,10 @@ class Scorer:
             self._board = Board(tuple(self._stretches.values()), self._dots())
         return self._board
 
+    def name(self, key: str) -> str:
+        """Of a network."""
+        return self._known[key].design.name
+
     def hear(self, event: str, fields: Mapping[str, Any]) -> None:
         """One event of the race."""
         if event == "plan":
@@ -45,9 +49,11 @@ class Scorer:
             self._more(len(fields["candidates"]))
         elif event == "finals":
             self._begin("finals", fields["images"], len(fields["candidates"]), fields["seeds"])
+        elif event == "delivery":
+            self._begin("delivery", fields["images"], 1, 1)
         elif event == "settled":
             self._known |= {one["key"]: Candidate.from_dict(one) for one in fields["candidates"]}
-        elif event == "training":
+        elif event in ("training", "delivered"):
             self._score(fields)
         else:
             return
@@ -60,6 +66,9 @@ class Scorer:
         finals = plan["finals"]
         trainings = finals["candidates"] * finals["seeds"]
         self._stretches["finals"] = Stretch("finals", finals["images"], finals["candidates"], trainings)
+        delivery = plan["delivery"]
+        if delivery["images"]:
+            self._stretches["delivery"] = Stretch("delivery", delivery["images"], 1, 1)
 
     def _begin(self, name: str, images: int, networks: int, seeds: int) -> None:
         self._judge()
@@ -80,14 +89,14 @@ class Scorer:
             self._scores.setdefault(key, []).append((outcome["log_loss"], outcome["accuracy"]))
         more = {"done": now.done + 1, "trainings": max(now.trainings, now.done + 1)}
         self._stretches[name] = dataclasses.replace(now, **more)
-        self._scored, self._final = name, fields["final"]
+        self._scored, self._final = name, name in TESTED
 
     def _judge(self) -> None:
         """Note the best of the present stretch."""
         if self._scores:
             best = self._best(final=self._final)
             accuracy = statistics.fmean(right for _, right in self._scores[best])
-            found = {"best": self._known[best].design.name, "accuracy": accuracy}
+            found = {"best": self.name(best), "accuracy": accuracy}
             self._stretches[self._scored] = dataclasses.replace(self._stretches[self._scored], **found)
 
     def _best(self, *, final: bool) -> str:
@@ -98,7 +107,7 @@ class Scorer:
 
     def _dots(self) -> tuple[Dot, ...]:
         """Those that matter most last."""
-        best = self._best(final=self._present == "finals") if self._scores else None
+        best = self._best(final=self._present in TESTED) if self._scores else None
 
         def dot(key: str) -> Dot:
             depth, width, resolution = self._known[key].shares

@@ -7,6 +7,7 @@ from typing import Final
 from convsmith.quantities import format_bytes, format_count, format_percent, format_seconds
 from convsmith.report.inspection_rows import Data, sees_text, shape_text, window_text
 from convsmith.report.markup import Markup, details, element, join, table
+from convsmith.report.view import handed_over
 
 _MOST: Final = 300
 """Layers that are listed; a notebook keeps everything that it shows."""
@@ -48,10 +49,10 @@ def _layer(layer: Data) -> tuple[str, ...]:
 def run_html(report: Data, folder: object) -> Markup:
     """A run from its report: the outcome in a sentence, what it was judged by, and where its page is."""
     rows: list[tuple[str, str]] = []
-    accuracy, chosen, seconds = report.get("accuracy"), report.get("chosen", {}), report["seconds"]
-    if accuracy:
-        low, high = accuracy["ci95"]
-        told = f"{format_percent(accuracy['test'])}, 95 % interval {format_percent(low)} to {format_percent(high)}"
+    chosen, seconds = report.get("chosen", {}), report["seconds"]
+    if report.get("accuracy"):
+        accuracy, (low, high), _ = handed_over(report)
+        told = f"{format_percent(accuracy)}, 95 % interval {format_percent(low)} to {format_percent(high)}"
         rows.append(("right on test images", told))
     rows += [(name, format_count(chosen[name])) for name in ("macs", "params") if chosen.get(name) is not None]
     if chosen.get("latency_ms") is not None:

@@ -28,6 +28,7 @@ from convsmith.report.view import (
     Standing,
     confusion,
     early_accuracy,
+    handed_over,
     named,
     reached,
     rung_lengths,
@@ -69,11 +70,11 @@ def render_png(report: Report, path: Path) -> Path:
 
 
 def _draw_title(figure: Figure, report: Report) -> None:
-    accuracy, chosen, budget = report["accuracy"], report["chosen"], report["budget"]
-    low, high = accuracy["ci95"]
+    chosen, budget = report["chosen"], report["budget"]
+    accuracy, (low, high), _ = handed_over(report)
     of_budget = f" of {format_count(budget['macs'])}" if budget["macs"] else ""
     facts = (
-        f"{format_percent(accuracy['test'])} on {accuracy['images']:,} test images "
+        f"{format_percent(accuracy)} on {report['accuracy']['images']:,} test images "
         f"(95 %: {format_percent(low)} to {format_percent(high)})",
         f"{format_count(chosen['macs'])}{of_budget} MACs",
         f"{format_count(chosen['params'])} parameters",

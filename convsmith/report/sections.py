@@ -9,13 +9,14 @@ from typing import Any, Final
 from convsmith.analysis import Section, cost, sections
 from convsmith.design import lower, parse_design
 from convsmith.errors import ConvsmithError
-from convsmith.quantities import format_bytes, format_count, format_percent, format_seconds, format_shape
+from convsmith.quantities import count_of, format_bytes, format_count, format_percent, format_seconds, format_shape
 from convsmith.report.markup import Markup, details, element, html, join, lines, table
 from convsmith.report.view import (
     Confusion,
     Mistake,
     Report,
     Standing,
+    handed_over,
     names,
     reached,
     rung_lengths,
@@ -54,18 +55,18 @@ _BYTES = (("memory for one image", "memory_bytes"), ("exported file", "file_byte
 
 def answer(report: Report) -> Markup:
     """The verdict in one sentence and the figures that matter."""
-    accuracy, chosen, budget, data = report["accuracy"], report["chosen"], report["budget"], report["data"]
-    low, high = accuracy["ci95"]
-    images, seeds = f"{accuracy['images']:,} test images", _plural(accuracy["seeds"], "training", "trainings")
+    chosen, budget, data = report["chosen"], report["budget"], report["data"]
+    accuracy, (low, high), training = handed_over(report)
+    images = f"{report['accuracy']['images']:,} test images"
     threads = report.get("latency", {}).get("threads", 1)
     tiles = (
-        _tile("test accuracy", format_percent(accuracy["test"]), f"95 %: {_range(low, high)}", f"{images}, {seeds}"),
+        _tile("test accuracy", format_percent(accuracy), f"95 %: {_range(low, high)}", f"{images}, {training}"),
         _tile("multiply-adds", format_count(chosen["macs"]), *_of_budget(chosen["macs"], budget["macs"], format_count)),
         _tile("parameters", format_count(chosen["params"]),
               *_of_budget(chosen["params"], budget["params"], format_count)),
         _tile("time for one image", _milliseconds(chosen["latency_ms"]),
               *_of_budget(chosen["latency_ms"], budget["latency_ms"], _milliseconds),
-              f"onnxruntime, this machine, {_plural(threads, 'thread', 'threads')}"),
+              f"onnxruntime, this machine, {count_of(threads, 'thread')}"),
         *(_tile(name, format_bytes(chosen[key]), *_of_budget(chosen[key], budget[key], format_bytes))
           for name, key in _BYTES if budget.get(key) and chosen.get(key)),
     )  # fmt: skip
@@ -180,7 +181,7 @@ def rejected(report: Report) -> Markup:
     rows = [(one["path"], one["reason"]) for one in files[:_SHOWN_FILES]]
     rest = len(files) - len(rows)
     more = element("p", f"{rest:,} more are listed in report.json.") if rest else ""
-    caption = f"{_plural(len(files), 'file', 'files')} left out before the images were split"
+    caption = f"{count_of(len(files), 'file')} left out before the images were split"
     return join((table(caption, ("file", "reason"), rows, words=2), more))
 
 
@@ -323,7 +324,3 @@ def _range(low: float, high: float) -> str:
 
 def _milliseconds(value: float | None) -> str:
     return "not measured" if value is None else format_seconds(value / 1e3)
-
-
-def _plural(count: int, one: str, many: str) -> str:
-    return f"{count:,} {one if count == 1 else many}"

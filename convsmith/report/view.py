@@ -13,6 +13,8 @@ from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
+from convsmith.quantities import count_of
+
 Report = Mapping[str, Any]
 
 _RULE = "rule:"
@@ -129,6 +131,17 @@ def early_accuracy(candidate: Report, lengths: Sequence[int]) -> float | None:
         first = rungs_of(candidate, lengths)[0]
         return first["accuracy"] if first else None
     return candidate["final"]["accuracy"] if candidate["final"] else None
+
+
+def handed_over(report: Report) -> tuple[float, tuple[float, float], str]:
+    """Accuracy of the network in the folder on the test images, its interval, and by how much training.
+
+    That of its long training where there was one, or what several trainings say of it.
+    """
+    long, accuracy = report.get("delivered", {}), report["accuracy"]
+    if long.get("of_finals", 1.0) > 1:
+        return long["test"], (*long["ci95"],), f"trained {long['of_finals']:.1f} times as long as in the finals"
+    return accuracy["test"], (*accuracy["ci95"],), count_of(accuracy.get("seeds", 1), "training")
 
 
 def standings(report: Report) -> list[Standing]:

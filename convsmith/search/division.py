@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from convsmith.search.candidate import Candidate
-from convsmith.search.plan import FinalsPlan, Plan, RungPlan, Step
+from convsmith.search.plan import DeliveryPlan, FinalsPlan, Plan, RungPlan, Step
 from convsmith.search.policy import Load, Policy
 
 _LENGTHS: Final = (0.04, 0.11, 0.35, 1.0)
@@ -76,6 +76,7 @@ class Division:
         hands: Trainings that go on at the same time.
         later: Networks of the first of ``steps`` that are chosen when the others have been trained.
         always: Networks that are ``assured`` of the finals.
+        delivered: Images of the long training of the network that the finals choose, or 0.
     """
 
     available: float
@@ -89,6 +90,7 @@ class Division:
     hands: int = 1
     later: int = 0
     always: int = 1
+    delivered: int = 0
 
     @functools.cached_property
     def full(self) -> float:
@@ -108,22 +110,22 @@ class Division:
         """The error of the network that this ends with, beyond what is the same for all ways.
 
         A rough law of three terms: long trainings learn more, a wide field holds a better network, which is found the
-        surer the longer the last rung trains, and many seeds tell which it is. Its constants are such that the network
-        in hand at the end is good, and well measured, on surfaces whose best network is known
+        surer the longer the last rung trains beside what is handed over, and many seeds tell which it is. Its constants
+        are such that the network in hand at the end is good, and well measured, on surfaces whose best network is known
         (``benchmarks/searcher.py``) and on a table of real trainings (``benchmarks/fit/compare.py``).
         """
-        passes = min(self.full, self.policy.longest(self.load)) / self.load.train
         *rungs, full = self.lengths
+        passes = min(max(self.full, self.delivered), self.policy.longest(self.load)) / self.load.train
         found = self.policy.found * math.log(len(self.paces))
-        found *= self.policy.foresight ** math.log(full / rungs[-1] if rungs else 1.0, 3)
+        found *= self.policy.foresight ** math.log(max(full, self.delivered) / (rungs[-1] if rungs else full), 3)
         return self.policy.learnt / math.sqrt(passes) - found + self.policy.proved / self.seeds
 
     def plan(self) -> Plan:
         """What is trained, still without the names of the networks."""
         *lengths, full = self.lengths
         rungs = tuple(
-            RungPlan(images, count, self.load.seconds(self._pace(turn), images, False) * turn)
-            for images, count, turn in zip(lengths, self._counts, self._turns, strict=True)
+            RungPlan(images, count, self.load.seconds(self._pace(*waves), images, False) * sum(waves))
+            for images, count, waves in zip(lengths, self._counts, self._waves, strict=True)
         )
         seconds = self.load.seconds(self._pace(self._last_turns), full, True) * self._last_turns
         return Plan(self.available, (), rungs, FinalsPlan(full, self._finals, self.seeds, seconds), tuple(self.steps))
@@ -152,23 +154,26 @@ class Division:
     def _solve(self, first: int = 0) -> float:
         """Images of a full training, with a ``first`` rung of so many images or else of its share of the ladder."""
         spendable = (1 - self.policy.margin) * self.available
-        paces, last_pace = [self._pace(turns) for turns in self._turns], self._pace(self._last_turns)
-        shares = [step.length for step in self.steps]
-        search_fixed = sum(self.load.seconds(pace, 0, False) * n for pace, n in zip(paces, self._turns, strict=True))
+        paces, last_pace = [self._pace(*waves) for waves in self._waves], self._pace(self._last_turns)
+        shares, turns = [step.length for step in self.steps], [sum(waves) for waves in self._waves]
+        search_fixed = sum(self.load.seconds(pace, 0, False) * n for pace, n in zip(paces, turns, strict=True))
         finals_fixed = self.load.seconds(last_pace, 0, True) * self._last_turns
         if first:
             shares[0] = 0.0
-            search_fixed += paces[0] * self._turns[0] * first
-        search_slope = sum(pace * n * share for pace, n, share in zip(paces, self._turns, shares, strict=True))
+            search_fixed += paces[0] * turns[0] * first
+        search_slope = sum(pace * n * share for pace, n, share in zip(paces, turns, shares, strict=True))
         full = (spendable - search_fixed - finals_fixed) / (search_slope + last_pace * self._last_turns)
         spare = spendable - self.reserve - search_fixed  # for what of the rungs grows with a full training
         if search_slope:
             return min(full, spare / search_slope)
         return full if spare >= 0 else 0.0
 
-    def _pace(self, turns: int) -> float:
-        """The mean pace; where many train at the same time, that with which the slowest ends in so many turns."""
-        return max(sum(self.paces) / len(self.paces), max(self.paces) / turns)
+    def _pace(self, *waves: int) -> float:
+        """The mean pace; where many train at the same time, that of waves whose slowest network is begun last."""
+        mean, slowest = sum(self.paces) / len(self.paces), max(self.paces)
+        if self.hands == 1:
+            return max(mean, slowest / sum(waves))
+        return sum(mean * (turns - 1) + slowest for turns in waves if turns) / sum(waves)
 
     @functools.cached_property
     def _counts(self) -> list[int]:
@@ -176,10 +181,11 @@ class Division:
         return [_expected(present, self.entrants, step, next_one=i == 0) for i, step in enumerate(self.steps)]
 
     @functools.cached_property
-    def _turns(self) -> list[int]:
+    def _waves(self) -> list[tuple[int, int]]:
+        """The turns of each rung: of those that are promoted, and then of those that take the places given away."""
         freed = [self.policy.freed(kept(self.entrants, step.share)) for step in self.steps]
         pairs = zip(self._counts, [self.later, *freed[1:]], strict=False)
-        return [in_turns(count - later, self.hands) + in_turns(later, self.hands) for count, later in pairs]
+        return [(in_turns(count - later, self.hands), in_turns(later, self.hands)) for count, later in pairs]
 
     @property
     def _finals(self) -> int:
@@ -218,6 +224,23 @@ def divide_finals(
     images = _whole(min(room(seeds), policy.longest(load)))
     seconds = sum(load.seconds(pace, images, True) for pace in paces) * turns(seeds)
     return FinalsPlan(images, len(paces), seeds, seconds)
+
+
+def divide_delivery(available: float, finals: int, pace: float, load: Load, policy: Policy) -> DeliveryPlan:
+    """One training of a network of ``pace``, of all seconds left; none where it is hardly longer than ``finals``.
+
+    Args:
+        available: Seconds.
+        finals: Images of each training of the finals.
+        pace: Seconds per training image.
+        load: What a training goes through.
+        policy: The constants.
+    """
+    room = ((1 - policy.margin) * available - load.seconds(pace, 0, True)) / pace
+    images = min(room, policy.longest(load))
+    if images < policy.worthwhile * finals:
+        return DeliveryPlan()
+    return DeliveryPlan(_whole(images), load.seconds(pace, _whole(images), True))
 
 
 def in_turns(trainings: int, hands: int) -> int:

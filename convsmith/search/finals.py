@@ -30,6 +30,7 @@ def run_finals(
         before = [waiting.pop(key) for key in chosen["candidates"]]
         field = track.settled(number, before)
         settled |= {old.key: new for old, new in zip(before, field, strict=True)}
+        track.keep_no_more(field)
         unique = dict[str, Candidate]()
         for candidate in field:
             unique.setdefault(candidate.key, candidate)
@@ -44,7 +45,8 @@ def _finalists(track: Track, standing: Sequence[Candidate], full: int) -> dict[s
 
     def plan(best: int) -> tuple[list[Candidate], FinalsPlan]:
         field = list({candidate.key: candidate for candidate in (*standing[:best], *always)}.values())
-        return field, divide_finals(track.left(), full, track.paces(field), track.load, track.policy, track.hands)
+        left, paces = track.left() - track.kept, track.paces(field)
+        return field, divide_finals(left, full, paces, track.load, track.policy, track.hands)
 
     field, divided = plan(track.policy.finalists + 1)
     fewer, longer = plan(track.policy.finalists)
@@ -77,7 +79,7 @@ def _run_final_rounds(track: Track, field: Sequence[Candidate], images: int, see
         def fits(work: Work) -> bool:
             nonlocal asked, out_of_time
             together, asked = works if asked else [work], False
-            out_of_time = out_of_time or (bool(good()) and not track.fits(together))
+            out_of_time = out_of_time or (bool(good()) and not track.fits(together, keep=track.kept))
             return not out_of_time
 
         before = len(done)

@@ -37,6 +37,14 @@ class FinalsPlan:
 
 
 @dataclasses.dataclass(frozen=True)
+class DeliveryPlan:
+    """One training of the chosen network, of ``images`` images; none at all if that is 0."""
+
+    images: int = 0
+    seconds: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
 class Plan:
     """How the time is spent.
 
@@ -47,6 +55,7 @@ class Plan:
         finals: The finals.
         steps: The rungs relative to the finals.
         notes: What had to give, in words.
+        delivery: The long training of the chosen network.
     """
 
     available: float
@@ -55,11 +64,12 @@ class Plan:
     finals: FinalsPlan
     steps: tuple[Step, ...]
     notes: tuple[str, ...] = ()
+    delivery: DeliveryPlan = DeliveryPlan()
 
     @property
     def seconds(self) -> float:
         """Predicted seconds in all."""
-        return sum(rung.seconds for rung in self.rungs) + self.finals.seconds
+        return sum(rung.seconds for rung in self.rungs) + self.finals.seconds + self.delivery.seconds
 
     @property
     def shortest(self) -> int:
@@ -67,7 +77,7 @@ class Plan:
         return self.rungs[0].images if self.rungs else self.finals.images
 
     def lines(self) -> tuple[str, ...]:
-        """For people: one line per rung, one for the finals, then the notes."""
+        """For people: one line per rung, one for the finals and the delivery each, then the notes."""
         rungs = (
             f"rung {number}: {rung.candidates} networks x {format_count(rung.images)} images, "
             f"{format_seconds(rung.seconds)}"
@@ -77,7 +87,11 @@ class Plan:
             f"finals: {self.finals.candidates} networks x {self.finals.seeds} seeds x "
             f"{format_count(self.finals.images)} images, {format_seconds(self.finals.seconds)}"
         )
-        return (*rungs, finals, *self.notes)
+        delivery = (
+            f"delivery: the chosen network alone, {format_count(self.delivery.images)} images, "
+            f"{format_seconds(self.delivery.seconds)}"
+        )
+        return (*rungs, finals, *([delivery] if self.delivery.images else []), *self.notes)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
@@ -94,4 +108,5 @@ class Plan:
             finals=FinalsPlan(**values["finals"]),
             steps=tuple(Step(**step) for step in values["steps"]),
             notes=tuple(values["notes"]),
+            delivery=DeliveryPlan(**values["delivery"]),
         )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
+import statistics
 from collections.abc import Mapping, Sequence
 
 from convsmith.quantities import count_of
 from convsmith.search.candidate import Candidate
-from convsmith.search.division import Division, assured, ladders
-from convsmith.search.plan import Plan, Step
+from convsmith.search.division import Division, assured, divide_delivery, ladders
+from convsmith.search.plan import DeliveryPlan, Plan, Step
 from convsmith.search.policy import Load, Policy
 
 
@@ -25,7 +27,8 @@ def make_plan(
 
     Of the plans whose shortest training says anything it is the best by ``promised``; in too short a time, the one
     whose shortest training is longest. Drawn networks are left out from the last one on; the named rules and given
-    weights always stay.
+    weights always stay. Time for the delivery is set aside first, unless it would not be worthwhile or the rest is too
+    short.
 
     Args:
         available: Seconds.
@@ -35,16 +38,40 @@ def make_plan(
         policy: The constants.
         hands: Trainings that go on at the same time, each at its pace.
     """
+    mean, slowest = statistics.fmean(paces.values()), max(paces.values())
+    longest = load.seconds(slowest, policy.longest(load), True) / (1 - policy.margin)
+    kept = min(policy.delivery * available, longest)
+    divided = functools.partial(
+        _divided, candidates, paces, load, policy, hands=hands, reserve=policy.reserve * available
+    )
+    delivery = divide_delivery(kept, 1, mean, load, policy) if kept else DeliveryPlan()
+    plan = divided(available - kept, delivered=delivery.images)
+    if kept and (plan.shortest < policy.min_images or delivery.images < policy.worthwhile * plan.finals.images):
+        plan, delivery = divided(available), DeliveryPlan()
+    return dataclasses.replace(plan, available=available, delivery=delivery)
+
+
+def _divided(
+    candidates: Sequence[Candidate],
+    paces: Mapping[str, float],
+    load: Load,
+    policy: Policy,
+    available: float,
+    *,
+    hands: int,
+    reserve: float,
+    delivered: int = 0,
+) -> Plan:
+    """The best division of a time over the rungs and the finals, of which ``reserve`` seconds are for these."""
     rules = [c for c in candidates if c.rule or c.start]
     draws = [c for c in candidates if not (c.rule or c.start)]
     fewest = max(min(policy.finalists + 1 - len(rules), len(draws)), 0)
-    reserve = policy.reserve * available
 
     def divide(drawn: int, steps: Sequence[Step], seeds: int) -> Division:
         entrants = (*rules, *draws[:drawn])
         steps = steps if len(entrants) > policy.finalists + 1 else ()
         used = [paces[c.key] for c in entrants]
-        waits = {"later": policy.held(drawn, len(rules)), "always": assured(rules)}
+        waits = {"later": policy.held(drawn, len(rules)), "always": assured(rules), "delivered": delivered}
         return Division(available, reserve, used, steps, len(entrants), load, policy, seeds, hands, **waits)
 
     networks, seeds = range(len(draws), fewest - 1, -1), range(policy.min_seeds, 0, -1)

@@ -49,6 +49,8 @@ class Policy:
 
     Attributes:
         reserve: Least share of the time for the finals.
+        delivery: Share of the time for one long training of the network that the finals choose.
+        worthwhile: Least times as long as the finals that this training is, or else it is not done.
         margin: Share of the time left free, because no prediction is exact.
         min_images: Shortest training that says anything, in images. The losses of 36 networks of equal cost after 2,500
             images had a rank correlation of 0.62 with those after 22,500, and after 7,500 one of 0.76
@@ -67,11 +69,14 @@ class Policy:
         hopeless: Share of the shortest training below which a search is not begun.
         learnt: Error that is left after one pass over the images, of which x passes leave x^-0.5.
         found: Error that e times as many networks take away.
-        foresight: Share of that which is still found by rungs of which the last is three times shorter than the finals.
+        foresight: Share of that which is still found by rungs of which the last is three times shorter than what is
+            handed over.
         proved: Error that the finals are thought to add, over their seeds: what a choice by chance costs, and doubt.
     """
 
     reserve: float = 0.35
+    delivery: float = 0.0
+    worthwhile: float = 1.5
     margin: float = 0.03
     min_images: int = 2_500
     max_epochs: float = 100.0
@@ -110,6 +115,12 @@ _HOPELESS: Final = 0.4
 may be busy only now."""
 
 
+_DELIVERY: Final = 0.3
+"""Finals are many and short, since they compare. One training of a third of the time of all of them is several times
+longer than each, and what three times the images add (8 to 12 points of accuracy on 10,000 photographs,
+``benchmarks/fit/table.py``) no choice among networks of equal cost does."""
+
+
 def policy_for(seconds: float) -> Policy:
-    """The policy for a time: from two hours on there is time for a wider field."""
-    return Policy(draws=32 if seconds >= 7200 else 16, hopeless=_HOPELESS)
+    """The policy of ``fit`` for a time: from two hours on there is time for a wider field."""
+    return Policy(draws=32 if seconds >= 7200 else 16, hopeless=_HOPELESS, delivery=_DELIVERY)

@@ -15,6 +15,7 @@ from typing import Any
 from convsmith.errors import TrainingError
 from convsmith.search.candidate import Candidate, Outcome, Training, Work
 from convsmith.search.crew import Alone, Crew, Record
+from convsmith.search.delivery import run_delivery
 from convsmith.search.finals import run_finals
 from convsmith.search.plan import Plan
 from convsmith.search.policy import Load, Policy
@@ -34,6 +35,7 @@ class Race:
         best_rule: The named rule that stood best before the finals, if any could be trained.
         stopped: Why the race ended: ``"time"`` or ``"seeds"`` (as many as the policy allows).
         dropped: Why networks were left out before their first training, by their keys.
+        delivered: The long training of the chosen network, if there was one.
     """
 
     plan: Plan
@@ -43,6 +45,7 @@ class Race:
     best_rule: Candidate | None
     stopped: str
     dropped: Mapping[str, str]
+    delivered: Training | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; networks are named by their keys."""
@@ -54,6 +57,7 @@ class Race:
             "best_rule": self.best_rule.key if self.best_rule else None,
             "stopped": self.stopped,
             "dropped": dict(self.dropped),
+            "delivered": self.delivered.to_dict() if self.delivered else None,
         }
 
 
@@ -72,6 +76,7 @@ def race(
     settle: Callable[[Sequence[Candidate]], Sequence[Candidate]] = lambda field: field,
     crew: Crew | None = None,
     past: Sequence[Training] = (),
+    choose: Callable[[Sequence[Training]], Candidate] | None = None,
 ) -> Race:
     """Find the finalists among ``candidates`` and train them for the record, by ``deadline``.
 
@@ -89,17 +94,19 @@ def race(
         deadline: The moment on ``clock`` when all must be done. At least one final is made even when it has passed.
         seed: Seed of the rungs; the finals use the seeds after it, which played no part in the choice.
         emit: Told of ``past``, ``dropped``, ``plan``, ``rung``, ``start``, ``training``, ``proposed``, ``ranking``,
-            ``finals``, ``settled`` and ``stop``.
+            ``finals``, ``settled``, ``delivery``, ``delivered`` and ``stop``.
         settle: Gives for networks that are to enter the finals those that do, one for each in the same order: itself,
             or one that keeps what was promised. Whom it replaces is said by ``Candidate.replaces``.
         crew: Who trains, in place of ``train`` in this process.
         past: Trainings of earlier runs on the same images by the same recipe, of any networks. What they say about the
             drawn ones decides which of them enter, and fewer do.
+        choose: Takes the best network from the finals; needed where the policy has time for its delivery.
 
     Raises:
         TrainingError: If no candidate could be trained.
     """
     assert candidates
+    assert choose or not policy.delivery
     unique = {candidate.key: candidate for candidate in reversed(candidates)}
     known = tuple(unique[key] for key in dict.fromkeys(candidate.key for candidate in candidates))
     track = Track(
@@ -127,6 +134,7 @@ def race(
         raise TrainingError("no network could be trained", received="; ".join(causes), where="search")
     most = max(training.work.seed for training in finals) - seed
     stopped = "seeds" if most == track.policy.max_seeds else "time"
+    delivered = run_delivery(track, finals, choose, seed) if choose else None
     emit("stop", {"reason": stopped, "seconds_left": track.left()})
     return Race(
         plan=plan,
@@ -136,6 +144,7 @@ def race(
         best_rule=next((candidate for candidate in standing if candidate.rule), None),
         stopped=stopped,
         dropped=dict(track.dropped),
+        delivered=delivered,
     )
 
 

@@ -166,15 +166,26 @@ def _divided(
     paces += [sum(paces) / len(paces)] * later
     always = assured(field)
     first, *_, full = Division(
-        track.left(), track.reserve, paces, steps, entrants, track.load, track.policy, seeds, track.hands, later, always
+        track.left() - track.kept,
+        track.reserve,
+        paces,
+        steps,
+        entrants,
+        track.load,
+        track.policy,
+        seeds,
+        track.hands,
+        later,
+        always,
     ).lengths
     return first, full
 
 
 def _run_rung(track: Track, field: Sequence[Candidate], images: int, seed: int) -> list[Training]:
-    """Train the field, best first, without touching the time reserved for the finals."""
+    """Train the field, best first, without touching the time of the finals and the delivery."""
     works = [Work(candidate, images, seed, final=False) for candidate in field]
-    return in_order(list(track.run(works, lambda work: track.fits([work], keep=track.reserve))), works)
+    keep = track.reserve + (1 - track.policy.margin) * track.kept
+    return in_order(list(track.run(works, lambda work: track.fits([work], keep=keep))), works)
 
 
 def _ranked(results: Sequence[Training], expected: Mapping[str, float]) -> list[Training]:

@@ -116,8 +116,8 @@ class SharedStudy:
         """Listens to the events of a race, adds to each training that another run did when that was, and passes on."""
 
         def emit(event: str, fields: dict[str, Any]) -> None:
-            if event == "training" and fields["reused"]:
-                name = _name(*(fields[key] for key in ("candidate", "images", "seed", "final")))
+            if event in ("training", "delivered") and fields["reused"]:
+                name = _name(fields["candidate"], fields["images"], fields["seed"], fields.get("final", True))
                 recorded = self._study.noted(name)
                 if recorded is not None:
                     self._taken.setdefault(name, Reused(fields["outcome"]["seconds"], recorded))

@@ -41,6 +41,7 @@ class Track:
         load: What one training goes through.
         policy: The constants of the search.
         reserve: Seconds kept for the finals.
+        kept: Seconds kept for the delivery, those among them that stay free.
         past: Trainings of earlier runs that say something about networks of this one.
         dropped: Why networks could not even be timed, by their keys.
     """
@@ -70,7 +71,7 @@ class Track:
         self.load = load
         self.policy = policy
         self.emit = emit
-        self.reserve = 0.0
+        self.reserve = self.kept = 0.0
         self.past: tuple[Training, ...] = ()
         self.dropped: dict[str, str] = {}
 
@@ -114,6 +115,7 @@ class Track:
             return make_plan(self.left(), field, paces, self.load, self.policy, self.hands).to_dict()
 
         plan = Plan.from_dict(self.decide("plan", planned))
+        self.kept = plan.delivery.seconds / (1 - self.policy.margin)
         self.emit("plan", {"plan": plan.to_dict(), "paces": dict(self._paces)})
         return plan
 
@@ -200,6 +202,12 @@ class Track:
             self.emit("settled", {"candidates": noted})
         return entering
 
+    def keep_no_more(self, field: Sequence[Candidate]) -> None:
+        """Keep no more time for the delivery than the longest training of one of a field takes."""
+        longest = self.policy.longest(self.load)
+        most = max(self.load.seconds(pace, longest, True) for pace in self.paces(field))
+        self.kept = min(self.kept, most / (1 - self.policy.margin))
+
     def fits(self, works: Sequence[Work], keep: float = 0.0) -> bool:
         """True if the works end ``keep`` seconds before the deadline; what is on record always fits."""
         new = [work for work in works if self._study.find(work) is None]
@@ -208,24 +216,28 @@ class Track:
         turns = in_turns(len(new), self.hands if len(new) > 1 else 1) / len(new)
         return self.left() - sum(self._predicted(work) for work in new) * turns >= keep
 
-    def run(self, works: Sequence[Work], fits: Callable[[Work], bool]) -> Iterator[Training]:
+    def run(
+        self, works: Sequence[Work], fits: Callable[[Work], bool], *, told_as: str = "training"
+    ) -> Iterator[Training]:
         """Take trainings from the record and pay for them, or have those that fit done, and yield each when it is done.
 
-        They come in the order asked for only where one is done at a time.
+        They come in the order asked for only where one is done at a time. Each is an event of the name ``told_as``;
+        one of another name than ``training`` is no final to those who count the ``final`` ones.
         """
         for done in self._crew.perform(works, fits, self._begin):
-            yield self._take(works[done.number], done)
+            yield self._take(works[done.number], done, told_as)
 
     def _begin(self, work: Work) -> None:
         self.emit("start", {**_named(work), "seconds": self._predicted(work)})
 
-    def _take(self, work: Work, done: Done) -> Training:
+    def _take(self, work: Work, done: Done, told_as: str) -> Training:
         outcome = done.outcome
         if done.reused:
             self._deadline -= self._crew.price * outcome.seconds
         if not outcome.failed:
             self._paces[work.candidate.key] = self.load.pace(outcome.seconds, outcome.images, work.final)
-        self.emit("training", {**_named(work), "reused": done.reused, "outcome": outcome.to_dict()})
+        about = {**_named(work), "reused": done.reused, "outcome": outcome.to_dict()}
+        self.emit(told_as, about if told_as == "training" else {key: about[key] for key in about if key != "final"})
         return Training(work, outcome)
 
     def paces(self, field: Sequence[Candidate]) -> list[float]:

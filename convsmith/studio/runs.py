@@ -17,7 +17,7 @@ from convsmith.jobs.resume_command import resume_command
 from convsmith.jobs.run_folder import RunFolder
 from convsmith.jobs.stop import stop
 from convsmith.quantities import format_percent, format_seconds
-from convsmith.report.view import confusion, standings
+from convsmith.report.view import confusion, handed_over, standings
 from convsmith.studio import run_charts
 
 MOST_CLASSES: Final = 24
@@ -174,11 +174,10 @@ def _progress(session: Session, status: str) -> dict[str, Any]:
 
 
 def _accuracy(report: Mapping[str, Any]) -> str:
-    found = report.get("accuracy")
-    if not found:
+    if not report.get("accuracy"):
         return ""
-    low, high = found["ci95"]
-    return f"{format_percent(found['test'])} ({format_percent(low)} – {format_percent(high)})"
+    accuracy, (low, high), _ = handed_over(report)
+    return f"{format_percent(accuracy)} ({format_percent(low)} – {format_percent(high)})"
 
 
 def _finals(report: Mapping[str, Any]) -> list[dict[str, Any]]:

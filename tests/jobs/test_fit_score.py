@@ -14,7 +14,7 @@ from convsmith.search.racing import race
 from tests.search.world import Memory, World
 
 
-def watched(world, memory):
+def watched(world, memory, **options):
     """Each event of a race with the board behind it."""
     scorer, seen = Scorer(world.candidates), []
 
@@ -35,10 +35,9 @@ def watched(world, memory):
         time_candidate=world.time,
         study=memory,
         load=world.load,
-        policy=Policy(),
         clock=world.clock,
-        deadline=4 * 3600.0,
         emit=emit,
+        **{"policy": Policy(), "deadline": 4 * 3600.0, **options},
     )
     return seen
 
@@ -81,6 +80,21 @@ def test_after_every_training_the_board_holds_what_a_count_over_the_events_gives
             shares = dict(zip(("depth", "width", "resolution"), _of(world, best).shares, strict=True))
             assert board.dots[-1].shares == shares
     assert seen[trainings[-1]][2].leading.name == "finals"
+
+
+def test_the_delivery_is_a_stretch_of_its_own_planned_from_the_start():
+    seen = watched(
+        World(), Memory(), policy=Policy(delivery=0.3), deadline=1800.0, choose=lambda finals: finals[0].candidate
+    )
+    plan, board = next((fields["plan"], board) for event, fields, board in seen if event == "plan")
+    assert (board.stretches[-1].name, board.stretches[-1].images) == ("delivery", plan["delivery"]["images"])
+    finals, begun, ended = seen[-1][2].stretches[-2], seen[-4], seen[-2]
+    assert (begun[0], begun[2].stretches[-2]) == ("delivery", finals)
+    assert begun[2].stretches[-1].done == 0
+    (last,) = (one for one in ended[2].stretches if one.name == "delivery")
+    assert (last.done, last.trainings, last.images) == (1, 1, begun[1]["images"])
+    assert last.accuracy == pytest.approx(ended[1]["outcome"]["accuracy"])
+    assert ended[2].leading == last
 
 
 def _of(world, key):

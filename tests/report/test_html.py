@@ -72,11 +72,22 @@ def page(source):
 def test_it_begins_with_the_answer_and_the_key_figures(page, report):
     start = page.text[: page.text.index("Where the budget went")]
     assert report["sentence"] in start
-    low, high = report["accuracy"]["ci95"]
-    assert f"{format_percent(low)} to {format_percent(high)}" in start
+    assert "89.7 % to 92.9 %" in start  # of the network in the folder
+    assert "trained 6.2 times as long as in the finals" in start
     assert format_count(report["chosen"]["macs"]) in start
     assert "of 10.00M" in start
     assert "1.23 ms" in start
+
+
+def test_without_a_long_training_the_answer_is_that_of_the_finals(report):
+    first = {**report, "delivered": {**report["delivered"], "of_finals": 1.0}}
+    older = {key: value for key, value in report.items() if key != "delivered"}
+    low, high = report["accuracy"]["ci95"]
+    for one in (first, older):
+        text = Page(render_html(one)).text
+        start = text[: text.index("Where the budget went")]
+        assert f"{format_percent(low)} to {format_percent(high)}" in start
+        assert "3 trainings" in start
 
 
 def test_nothing_is_loaded_from_outside_and_only_our_scripts_may_run(page, source):

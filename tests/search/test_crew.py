@@ -10,6 +10,7 @@ from convsmith.search.crew import Pool
 from convsmith.search.division import Division, divide_finals, in_turns, ladder
 from convsmith.search.policy import Load, Policy, policy_for
 from convsmith.search.racing import race
+from convsmith.search.statistics import judge
 
 LENGTHS = Policy(min_images=1_000, max_epochs=0.1, max_images=20_000, max_seeds=3)
 
@@ -126,6 +127,7 @@ def test_with_any_number_of_hands_there_is_time_for_what_is_proposed_and_for_the
         train=one.train, time_candidate=one.time, study=study, load=one.load, policy=policy_for(1_800.0),
         clock=one.clock, deadline=1_800.0, crew=pool(study, AtOnce(one, hands)),
         emit=lambda event, fields: events.append((event, fields)),
+        choose=lambda finals: judge(finals).chosen.candidate,
     )  # fmt: skip
     proposed = next(fields["candidates"] for event, fields in events if event == "proposed")
     assert set(proposed) <= {training.candidate.key for training in found.rungs[0]}

@@ -19,11 +19,12 @@ from convsmith.search.database import Address, Database
 from convsmith.search.database_study import DatabaseStudy
 from convsmith.search.policy import Policy
 from convsmith.search.racing import race
+from convsmith.search.statistics import judge
 from tests.postgresql import PASSWORD, QUOTED, running
 
 GOOD = Outcome(0.9, 0.31, 12.5, 1000, b"\x80\xff", 11)
 FAILED = Outcome(0.0, math.inf, 1.5, 10, None, 11, failure="loss is not a number")
-LENGTHS = Policy(min_images=1_000, max_epochs=0.1, max_images=20_000, max_seeds=3)
+LENGTHS = Policy(min_images=1_000, max_epochs=0.1, max_images=20_000, max_seeds=3, worthwhile=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +161,7 @@ def raced(world, study, crew=None, train=None):
         clock=lambda: 0.0,
         deadline=40_000.0,
         crew=crew,
+        choose=lambda finals: judge(finals).chosen.candidate,
     )
 
 
@@ -182,14 +184,18 @@ def test_three_workers_do_each_training_once_and_all_end_as_one_would_have(worke
         thread.start()
     for thread in threads:
         thread.join()
-    assert results[0].to_dict()["finals"] == results[1].to_dict()["finals"] == results[2].to_dict()["finals"]
+    assert expected.delivered is not None
+    for key in ("finals", "delivered"):
+        assert results[0].to_dict()[key] == results[1].to_dict()[key] == results[2].to_dict()[key]
     for found in results.values():
         for key in ("finals", "rungs", "finalists", "best_rule", "stopped"):
             assert found.to_dict()[key] == expected.to_dict()[key]
     done = Counter(identity for one in counted for identity in one.works)
     assert set(done.values()) == {1}
     assert set(done) == {
-        training.work.identity for stretch in (*expected.rungs, expected.finals) for training in stretch
+        training.work.identity
+        for stretch in (*expected.rungs, expected.finals, [expected.delivered])
+        for training in stretch
     }
     assert sum(one.world.calls for one in counted) == single.calls  # nor is a network timed twice
     assert all(one.works for one in counted)
