@@ -66,7 +66,7 @@ class Scorer:
         finals = plan["finals"]
         trainings = finals["candidates"] * finals["seeds"]
         self._stretches["finals"] = Stretch("finals", finals["images"], finals["candidates"], trainings)
-        delivery = plan["delivery"]
+        delivery = plan.get("delivery", {"images": 0})  # of an older version
         if delivery["images"]:
             self._stretches["delivery"] = Stretch("delivery", delivery["images"], 1, 1)
 

@@ -253,7 +253,7 @@ def verdict(judgement: Judgement) -> str:
     accuracy = judgement.accuracy
     spread = f"{format_percent(accuracy.low)} to {format_percent(accuracy.high)}"
     seeds = f"{accuracy.seeds} seed{'s' if accuracy.seeds > 1 else ''}"
-    text = f"The network {_name(chosen)} reaches {format_percent(accuracy.mean)} ({spread}; {seeds})."
+    text = f"The network {_name(chosen)} reaches {format_percent(accuracy.mean)} in the finals ({spread}; {seeds})."
     others = [_name(one) for one in judgement.ties if one is not chosen]
     if others:
         text += f" It ties with {format_list(others)}."

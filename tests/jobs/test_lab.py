@@ -22,7 +22,6 @@ from convsmith.training.recipe import Recipe
 PLAN = {
     "rungs": [{"images": 64, "candidates": 1, "seconds": 1.0}],
     "finals": {"images": 64, "candidates": 1, "seeds": 1},
-    "delivery": {"images": 0},
 }
 
 
