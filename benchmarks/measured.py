@@ -196,8 +196,8 @@ SECTIONS = (
         "fit-cifar10-20k",
         "python benchmarks/fit/whole.py FOLDER",
         figures.fit_photographs,
-        "What is not training, above all reading images and timing networks, takes as long in a longer run. What was "
-        "left at the end was too short for one more seed of every finalist.",
+        "What is not training, above all reading images and timing networks, takes as long in a longer run. Finals "
+        "compare networks after short trainings; the long one is compared with nothing.",
     ),
     Section("A study that workers share in PostgreSQL", "study", "python benchmarks/study.py", figures.study),
     Section("The studio in Debian's chromium", "studio", "python benchmarks/studio.py", figures.studio),
