@@ -217,7 +217,7 @@ SECTIONS = (
         "python benchmarks/warm.py",
         figures.warm,
         "On the same surfaces. What is known saves the time to find a network, not that to train it: in 60 % of the "
-        "time the finals are shorter.",
+        "time that training is shorter, unless it was as long as any may be.",
     ),
 )
 

@@ -106,9 +106,8 @@ class Table:
         return any("failure" in self.row(key, length, seed) for length in LENGTHS for seed in self.seeds)
 
 
-def between(images: float) -> tuple[int, int, float]:
-    """The lengths of the table around a number of images, and how far it lies towards the second."""
-    lengths = (*LENGTHS, LONG, WHOLE)
+def between(images: float, lengths: Sequence[int] = (*LENGTHS, LONG, WHOLE)) -> tuple[int, int, float]:
+    """Those of the lengths that are around a number of images, and how far it lies towards the second."""
     position = float(np.interp(math.log(images), np.log(lengths), range(len(lengths))))
     lower = min(int(position), len(lengths) - 2)
     return lengths[lower], lengths[lower + 1], position - lower
@@ -139,7 +138,7 @@ class TableMachine:
 
     def train(self, work: Work) -> Outcome:
         key, images = work.candidate.key, work.images
-        low, high, share = between(min(images, LENGTHS[-1]))
+        low, high, share = between(images, LENGTHS)
         seed = self._order[(work.seed - self._seed) % len(self._order)]
         rows = [self._table.row(key, length, seed) for length in (low, high)]
         seconds = self.load.seconds(self.pace(work.candidate), max(images, LENGTHS[0]), work.final)
@@ -289,7 +288,7 @@ def main() -> None:
     cell = CELLS[given.cell]
     rows = trainings.done(table_name(given.cell))
     table = Table(cell, rows)
-    if not table.seeds:
+    if not (table.seeds and table.seeds_of(LONG)):
         parser.error(f"the table of {given.cell} is not filled: run table.py first")
     times = {name: replay(table, count, given.repeats) for name, count in TIMES.items()}
     about: dict[str, Any] = {"repeats": given.repeats, "seeds": len(table.seeds), "networks": len(table.candidates)}

@@ -53,7 +53,7 @@ class Policy:
         worthwhile: Least times as long as the finals that this training is, or else it is not done.
         margin: Share of the time left free, because no prediction is exact.
         min_images: Shortest training that says anything, in images. The losses of 36 networks of equal cost after 2,500
-            images had a rank correlation of 0.62 with those after 22,500, and after 7,500 one of 0.76
+            images had a rank correlation of 0.60 with those after 22,500, and after 7,500 one of 0.79
             (``benchmarks/fit/compare.py``, "photographs, 6M").
         max_epochs: Longest training in passes; time beyond it goes to more seeds.
         max_images: A full training may be this long whatever the passes are.
