@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from convsmith.search.candidate import Candidate, Outcome, Training, Work
-from convsmith.search.division import divide_delivery, divide_finals
+from convsmith.search.division import divide_delivery, divide_finals, longest_delivery
 from convsmith.search.policy import Load, Policy
 from convsmith.search.racing import Race, race
 from convsmith.search.statistics import cheapest, judge
@@ -227,8 +227,7 @@ def final_rounds(task: Task, machine: Machine, field: Sequence[Candidate]) -> En
     At last the long training of the one that they choose, by the same rule too.
     """
     policy, load, paces = task.policy, machine.load, [machine.pace(candidate) for candidate in field]
-    longest = load.seconds(max(paces), policy.longest(load), True) / (1 - policy.margin)
-    until = task.seconds - min(policy.delivery * task.seconds, longest)
+    until = task.seconds - min(policy.delivery * task.seconds, longest_delivery(paces, load, policy))
     images = divide_finals(until - machine.now, task.full, paces, load, policy).images
     finals: list[Training] = []
     for number in range(1, policy.max_seeds + 1):

@@ -243,6 +243,11 @@ def divide_delivery(available: float, finals: int, pace: float, load: Load, poli
     return DeliveryPlan(_whole(images), load.seconds(pace, _whole(images), True))
 
 
+def longest_delivery(paces: Sequence[float], load: Load, policy: Policy) -> float:
+    """Seconds, with the margin, that the longest training of the slowest of some networks takes."""
+    return load.seconds(max(paces), policy.longest(load), True) / (1 - policy.margin)
+
+
 def in_turns(trainings: int, hands: int) -> int:
     """How many equal trainings one of so many hands does after each other, until all are done."""
     return math.ceil(trainings / hands)

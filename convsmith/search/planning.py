@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from convsmith.quantities import count_of
 from convsmith.search.candidate import Candidate
-from convsmith.search.division import Division, assured, divide_delivery, ladders
+from convsmith.search.division import Division, assured, divide_delivery, ladders, longest_delivery
 from convsmith.search.plan import DeliveryPlan, Plan, Step
 from convsmith.search.policy import Load, Policy
 
@@ -38,9 +38,8 @@ def make_plan(
         policy: The constants.
         hands: Trainings that go on at the same time, each at its pace.
     """
-    mean, slowest = statistics.fmean(paces.values()), max(paces.values())
-    longest = load.seconds(slowest, policy.longest(load), True) / (1 - policy.margin)
-    kept = min(policy.delivery * available, longest)
+    mean = statistics.fmean(paces.values())
+    kept = min(policy.delivery * available, longest_delivery([*paces.values()], load, policy))
     divided = functools.partial(
         _divided, candidates, paces, load, policy, hands=hands, reserve=policy.reserve * available
     )

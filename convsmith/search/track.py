@@ -12,7 +12,7 @@ from convsmith.errors import RunError, TrainingError
 from convsmith.quantities import format_count
 from convsmith.search.candidate import Candidate, Training, Work
 from convsmith.search.crew import Crew, Done, Record
-from convsmith.search.division import in_turns
+from convsmith.search.division import in_turns, longest_delivery
 from convsmith.search.past import evidence, from_notes, noted
 from convsmith.search.plan import Plan
 from convsmith.search.planning import is_hopeless, least_time, make_plan
@@ -204,9 +204,7 @@ class Track:
 
     def keep_no_more(self, field: Sequence[Candidate]) -> None:
         """Keep no more time for the delivery than the longest training of one of a field takes."""
-        longest = self.policy.longest(self.load)
-        most = max(self.load.seconds(pace, longest, True) for pace in self.paces(field))
-        self.kept = min(self.kept, most / (1 - self.policy.margin))
+        self.kept = min(self.kept, longest_delivery(self.paces(field), self.load, self.policy))
 
     def fits(self, works: Sequence[Work], keep: float = 0.0) -> bool:
         """True if the works end ``keep`` seconds before the deadline; what is on record always fits."""

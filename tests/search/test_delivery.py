@@ -9,24 +9,15 @@ import pytest
 from convsmith.search.division import divide_delivery
 from convsmith.search.planning import make_plan
 from convsmith.search.policy import Load, Policy, policy_for
-from convsmith.search.racing import race
 from convsmith.search.statistics import judge
+from tests.search.test_racing import run as raced
 
 POLICY = Policy(delivery=0.3)
 
 
 def run(world, study, seconds=1800.0, **options):
     options = {"policy": POLICY, "choose": lambda finals: judge(finals).chosen.candidate, **options}
-    return race(
-        world.candidates,
-        train=world.train,
-        time_candidate=world.time,
-        study=study,
-        load=world.load,
-        clock=world.clock,
-        deadline=seconds,
-        **options,
-    )
+    return raced(world, study, seconds, **options)
 
 
 @pytest.mark.parametrize("seconds", [300.0, 600.0, 1800.0])
