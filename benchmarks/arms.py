@@ -19,7 +19,7 @@ from convsmith.search.candidate import Candidate, Outcome, Training, Work
 from convsmith.search.division import divide_delivery, divide_finals, longest_delivery
 from convsmith.search.policy import Load, Policy
 from convsmith.search.racing import Race, race
-from convsmith.search.statistics import cheapest, judge
+from convsmith.search.statistics import Judgement, cheapest, judge
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.search.world import Memory
@@ -77,9 +77,9 @@ class Task:
     policy: Policy
     cost: Callable[[Candidate], tuple[float, ...]] = cheapest
 
-    def choose(self, finals: Sequence[Training]) -> Candidate:
-        """The network that finals choose."""
-        return judge(finals, cost=self.cost, seed=self.seed).chosen.candidate
+    def judge(self, finals: Sequence[Training]) -> Judgement:
+        """What finals say."""
+        return judge(finals, cost=self.cost, seed=self.seed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,14 +87,19 @@ class Ended:
     """What a search ends with.
 
     Attributes:
-        finals: Its finals.
-        chosen: The network that they choose.
-        images: Of the training of this that is handed over.
+        judgement: What its finals say.
+        finals: Images of each of these.
+        images: Of the training that is handed over, of the network that they choose.
     """
 
-    finals: Sequence[Training]
-    chosen: Candidate
+    judgement: Judgement
+    finals: int
     images: int
+
+    @property
+    def chosen(self) -> Candidate:
+        """The network that the finals choose."""
+        return self.judgement.chosen.candidate
 
 
 FINALISTS: Final = 3
@@ -109,10 +114,16 @@ def run_race(
     seed: int,
     policy: Policy,
     past: Sequence[Training] = (),
-    choose: Callable[[Sequence[Training]], Candidate] | None = None,
-) -> Race:
-    """The race, as ``fit`` runs it."""
-    return race(
+    assess: Callable[[Sequence[Training]], Judgement] | None = None,
+) -> tuple[Race, Ended]:
+    """The race, as ``fit`` runs it, and what it ended with."""
+    judgements: list[Judgement] = []
+
+    def choose(finals: Sequence[Training]) -> Candidate:
+        judgements.append(assess(finals) if assess else judge(finals, seed=seed))
+        return judgements[0].chosen.candidate
+
+    found = race(
         field,
         train=machine.train,
         time_candidate=machine.time,
@@ -123,20 +134,17 @@ def run_race(
         deadline=seconds,
         seed=seed,
         past=past,
-        choose=choose or (lambda finals: judge(finals, seed=seed).chosen.candidate),
+        choose=choose,
     )
+    images = found.finals[0].work.images
+    return found, Ended(judgements[0], images, found.delivered.work.images if found.delivered else images)
 
 
 def ours(task: Task, machine: Machine, policy: Policy | None = None) -> Ended:
     """What our race ends with."""
     field = [*task.rules, *task.draws]
-    found = run_race(field, machine, task.seconds, task.seed, policy or task.policy, choose=task.choose)
-    return ended(found, task.choose(found.finals))
-
-
-def ended(found: Race, chosen: Candidate) -> Ended:
-    """What a race ended with."""
-    return Ended(found.finals, chosen, (found.delivered or found.finals[0]).work.images)
+    _, end = run_race(field, machine, task.seconds, task.seed, policy or task.policy, assess=task.judge)
+    return end
 
 
 def random_search(task: Task, machine: Machine) -> Ended:
@@ -193,7 +201,7 @@ ARMS: Final[dict[str, Arm]] = {
 
 
 def _allowed(task: Task) -> float:
-    return (1 - task.policy.reserve - task.policy.delivery) * task.seconds
+    return (1 - task.policy.reserve) * (1 - task.policy.delivery) * task.seconds
 
 
 def thirds(task: Task) -> list[int]:
@@ -228,7 +236,8 @@ def final_rounds(task: Task, machine: Machine, field: Sequence[Candidate]) -> En
     """
     policy, load, paces = task.policy, machine.load, [machine.pace(candidate) for candidate in field]
     until = task.seconds - min(policy.delivery * task.seconds, longest_delivery(paces, load, policy))
-    images = divide_finals(until - machine.now, task.full, paces, load, policy).images
+    delivery = policy.delivery > 0
+    images = divide_finals(until - machine.now, task.full, paces, load, policy, delivery=delivery).images
     finals: list[Training] = []
     for number in range(1, policy.max_seeds + 1):
         works = [Work(candidate, images, task.seed + number, final=True) for candidate in field]
@@ -236,8 +245,9 @@ def final_rounds(task: Task, machine: Machine, field: Sequence[Candidate]) -> En
         if finals and machine.now + seconds > until:
             break
         finals += [Training(work, machine.train(work)) for work in works]
-    chosen = task.choose(finals)
+    judgement = task.judge(finals)
+    chosen = judgement.chosen.candidate
     delivery = divide_delivery(task.seconds - machine.now, images, machine.pace(chosen), load, policy)
     if delivery.images:
         machine.train(Work(chosen, delivery.images, task.seed + policy.max_seeds + 1, final=True))
-    return Ended(finals, chosen, delivery.images or images)
+    return Ended(judgement, images, delivery.images or images)

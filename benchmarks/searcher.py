@@ -26,7 +26,6 @@ from surfaces import LOAD, SURFACES, Surface, SurfaceMachine, best_of, field_of
 from convsmith.search.candidate import Candidate
 from convsmith.search.planning import make_plan
 from convsmith.search.policy import policy_for
-from convsmith.search.statistics import judge
 
 BUDGETS: Final = {"45 min": 2_620.0, "4 h": 14_400.0}
 NETWORKS: Final = 112
@@ -37,7 +36,7 @@ def repeat(surface: Surface, task: Task, arm: Arm, best: Candidate, long: int) -
     """What one arm does with one task; accuracies in points. The truth about networks is that after ``long`` images."""
     machine = SurfaceMachine(surface, task.seed)
     end = arm(task, machine)
-    judgement, chosen, images = judge(end.finals, seed=task.seed), end.chosen, end.finals[0].work.images
+    judgement, chosen, images = end.judgement, end.chosen, end.finals
 
     def truth(candidate: Candidate, images: float) -> float:
         return 100 * machine.accuracy(candidate, images)

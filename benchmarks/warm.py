@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import harness
-from arms import ended, run_race
+from arms import run_race
 from searcher import FIELDS, NETWORKS
 from surfaces import LOAD, SPACE, SURFACES, SurfaceMachine, best_of
 
@@ -27,7 +27,6 @@ from convsmith.search.candidate import Candidate
 from convsmith.search.planning import make_plan
 from convsmith.search.policy import policy_for
 from convsmith.search.space import make_field
-from convsmith.search.statistics import judge
 
 MACS: Final = 8_000_000
 TIMES: Final = {"87 min": 5_240.0, "4 h": 14_400.0}
@@ -60,7 +59,8 @@ def regrets(name: str, seconds: float, seed: int) -> dict[str, tuple[float, floa
     """Of each way, in points: of the choice, and as delivered."""
     surface, macs = SURFACES[name], MACS // 2
     first = field_of(MACS, seed % FIELDS)
-    past = list(itertools.chain(*run_race(first, Machine(surface, seed), seconds, seed, policy_for(seconds)).rungs))
+    before, _ = run_race(first, Machine(surface, seed), seconds, seed, policy_for(seconds))
+    past = list(itertools.chain(*before.rungs))
     field, policy = field_of(macs, seed % FIELDS), policy_for(seconds / 2)
     entering = [one for one in field if one.rule]
     entering += [one for one in field if not one.rule][: policy.draws]
@@ -72,8 +72,7 @@ def regrets(name: str, seconds: float, seed: int) -> dict[str, tuple[float, floa
     for way, (share, warm) in WAYS.items():
         machine = Machine(surface, -1 - seed)  # other noise than the first search had
         given = share * seconds / 2
-        found_so = run_race(field, machine, given, seed, policy_for(given), past if warm else ())
-        end = ended(found_so, judge(found_so.finals, seed=seed).chosen.candidate)
+        _, end = run_race(field, machine, given, seed, policy_for(given), past if warm else ())
         reached = machine.accuracy(best, long)
         ends = (machine.accuracy(end.chosen, images) for images in (long, end.images))
         choice, delivered = (100 * (reached - end) for end in ends)

@@ -98,9 +98,12 @@ class Table:
     def accuracy(self, key: str, images: float) -> float:
         """The mean over seeds, in points."""
         low, high, share = between(images)
-        seeds = [seed for seed in SEEDS if {(key, str(low), seed), (key, str(high), seed)} <= self._rows.keys()]
-        values = [[self.row(key, length, seed)["accuracy"] for seed in seeds] for length in (low, high)]
-        return 100 * float(np.mean((1 - share) * np.array(values[0]) + share * np.array(values[1])))
+        weights = {length: weight for length, weight in ((low, 1 - share), (high, share)) if weight}
+        seeds = [seed for seed in SEEDS if all((key, str(length), seed) in self._rows for length in weights)]
+        rows = [
+            [weight * self.row(key, length, seed)["accuracy"] for seed in seeds] for length, weight in weights.items()
+        ]
+        return 100 * float(np.mean(np.sum(rows, axis=0)))
 
     def _fails(self, key: str) -> bool:
         return any("failure" in self.row(key, length, seed) for length in LENGTHS for seed in self.seeds)

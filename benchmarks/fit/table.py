@@ -31,7 +31,6 @@ from convsmith.design import lower
 from convsmith.errors import TrainingError
 from convsmith.interop.torch_module import build
 from convsmith.jobs.settings import read_settings
-from convsmith.search.candidate import Candidate
 from convsmith.training.batches import TrainingSet
 from convsmith.training.budget import Budget
 from convsmith.training.evaluate import logits, recalibrate_batchnorm
@@ -48,16 +47,16 @@ JUDGED = 4_000
 
 
 def jobs_of(cell: Cell) -> list[trainings.Job]:
-    """What a cell needs, seed after seed, so that what is done at any time is of use."""
+    """What a cell needs, seed after seed, and of each the shorter ones first: what is done is of use at any time."""
     field = field_of(cell)
+    rules = [key for key, one in field.items() if one.rule]
 
-    def lengths_of(one: Candidate, seed: int) -> tuple[int, ...]:
-        long = (LONG,) if seed in SEEDS[:2] else ()
-        return (*LENGTHS, *long, WHOLE) if one.rule and seed == SEEDS[0] else (*LENGTHS, *long)
+    def of_seed(seed: int) -> list[tuple[str, int]]:
+        short = [(key, length) for key in field for length in LENGTHS]
+        long = [(key, LONG) for key in field] if seed in SEEDS[:2] else []
+        return [*short, *long, *((key, WHOLE) for key in rules if seed == SEEDS[0])]
 
-    return [
-        (f"{key} | {length}", seed) for seed in SEEDS for key, one in field.items() for length in lengths_of(one, seed)
-    ]
+    return [(f"{key} | {length}", seed) for seed in SEEDS for key, length in of_seed(seed)]
 
 
 def one(cell: Cell, folder: Path, arm: str, seed: int) -> trainings.Row:

@@ -13,7 +13,9 @@ import dataclasses
 import functools
 import itertools
 import math
+import operator
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import NormalDist
 from typing import Final
 
 from convsmith.search.candidate import Candidate
@@ -109,16 +111,23 @@ class Division:
     def promised(self) -> float:
         """The error of the network that this ends with, beyond what is the same for all ways.
 
-        A rough law of three terms: long trainings learn more, a wide field holds a better network, which is found the
-        surer the longer the last rung trains beside what is handed over, and many seeds tell which it is. Its constants
-        are such that the network in hand at the end is good, and well measured, on surfaces whose best network is known
-        (``benchmarks/searcher.py``) and on a table of real trainings (``benchmarks/fit/compare.py``).
+        A rough law of three terms: long trainings learn more, the best of many networks is better, and many seeds tell
+        which it is. Each rung narrows the field, and what that gains counts as far as its order is that after what is
+        handed over: a long first rung may be worth more than a wide field. The constants are those of real trainings
+        (``benchmarks/fit/table.py``); on surfaces whose best network is known the law is put to the test
+        (``benchmarks/searcher.py``).
         """
-        *rungs, full = self.lengths
-        passes = min(max(self.full, self.delivered), self.policy.longest(self.load)) / self.load.train
-        found = self.policy.found * math.log(len(self.paces))
-        found *= self.policy.foresight ** math.log(max(full, self.delivered) / (rungs[-1] if rungs else full), 3)
-        return self.policy.learnt / math.sqrt(passes) - found + self.policy.proved / self.seeds
+        policy, lengths = self.policy, self.lengths
+        longest = max(lengths[-1], self.delivered)
+        passes = min(max(self.full, self.delivered), policy.longest(self.load)) / self.load.train
+        fields = [*self._counts, self._finals]
+        chosen = [best_of(field) - best_of(fewer) for field, fewer in zip(fields, [*fields[1:], 1], strict=True)]
+        after = [math.log(longest / images, 3) for images in lengths]
+        if policy.surrogate:
+            after[1:-1] = [power / 2 for power in after[1:-1]]
+        agreed = [policy.foresight**power for power in after]
+        found = policy.spread * sum(map(operator.mul, agreed, chosen))
+        return policy.learnt * passes**-policy.slowness - found + policy.proved / self.seeds
 
     def plan(self) -> Plan:
         """What is trained, still without the names of the networks."""
@@ -201,15 +210,24 @@ NEARLY: Final = 0.9
 
 
 def divide_finals(
-    available: float, full: int, paces: Sequence[float], load: Load, policy: Policy, hands: int = 1
+    available: float,
+    full: int,
+    paces: Sequence[float],
+    load: Load,
+    policy: Policy,
+    hands: int = 1,
+    *,
+    delivery: bool = False,
 ) -> FinalsPlan:
     """The finals of the networks of ``paces`` in the seconds left, each ``full`` images long.
 
     Seeds are given up before length is: a final much shorter than the last rung would judge another network than the
-    one that was chosen. What time the rungs did not need makes the finals longer. Twice the margin is left free where
-    trainings go on at the same time: the slowest counts, and none can be left out any more when it proves to be slow.
+    one that was chosen. What time the rungs did not need makes the finals longer, but before a ``delivery`` they stay
+    so short that it is worthwhile. Twice the margin is left free where trainings go on at the same time: the slowest
+    counts, and none can be left out any more when it proves to be slow.
     """
     spendable = (1 - policy.margin * (1 if hands == 1 else 2)) * available
+    longest = policy.longest(load) / (policy.worthwhile if delivery else 1)
 
     def turns(seeds: int) -> float:
         """In which each of them is trained once."""
@@ -221,7 +239,7 @@ def divide_finals(
         return min((spendable - fixed) / (sum(paces) * turns(seeds)), slowest)
 
     seeds = next((seeds for seeds in range(policy.min_seeds, 0, -1) if room(seeds) >= NEARLY * full), 1)
-    images = _whole(min(room(seeds), policy.longest(load)))
+    images = _whole(min(room(seeds), longest))
     seconds = sum(load.seconds(pace, images, True) for pace in paces) * turns(seeds)
     return FinalsPlan(images, len(paces), seeds, seconds)
 
@@ -246,6 +264,12 @@ def divide_delivery(available: float, finals: int, pace: float, load: Load, poli
 def longest_delivery(paces: Sequence[float], load: Load, policy: Policy) -> float:
     """Seconds, with the margin, that the longest training of the slowest of some networks takes."""
     return load.seconds(max(paces), policy.longest(load), True) / (1 - policy.margin)
+
+
+@functools.cache
+def best_of(count: int) -> float:
+    """How far the best of so many lies from the mean, in standard deviations (Blom 1958)."""
+    return NormalDist().inv_cdf((count - 0.375) / (count + 0.25))
 
 
 def in_turns(trainings: int, hands: int) -> int:

@@ -13,11 +13,12 @@ from convsmith.search.track import Track, in_order
 
 
 def run_finals(
-    track: Track, standing: Sequence[Candidate], full: int, seed: int
+    track: Track, standing: Sequence[Candidate], full: int, seeds: int, seed: int
 ) -> tuple[list[Training], dict[str, Candidate]]:
     """Finals of the first in the standing, the best rule and given weights; of the next ones only if all of these fail.
 
-    Returns the trainings, and who entered by the keys of the standing.
+    Planned for are ``full`` images and so many ``seeds``. Returns the trainings, and who entered by the keys of the
+    standing.
     """
     finals: list[Training] = []
     settled: dict[str, Candidate] = {}
@@ -25,7 +26,8 @@ def run_finals(
     number = 0
     while waiting and all(training.outcome.failed for training in finals):
         number += 1
-        chosen = track.decide(f"finals {number}", functools.partial(_finalists, track, tuple(waiting.values()), full))
+        among = functools.partial(_finalists, track, tuple(waiting.values()), full, seeds)
+        chosen = track.decide(f"finals {number}", among)
         track.emit("finals", chosen)
         before = [waiting.pop(key) for key in chosen["candidates"]]
         field = track.settled(number, before)
@@ -38,19 +40,20 @@ def run_finals(
     return finals, settled
 
 
-def _finalists(track: Track, standing: Sequence[Candidate], full: int) -> dict[str, Any]:
-    """Keys, images and seeds of the finals: one more finalist where that costs no seed and hardly any length."""
+def _finalists(track: Track, standing: Sequence[Candidate], full: int, seeds: int) -> dict[str, Any]:
+    """Keys, images and seeds of the finals: one more finalist where that leaves the seeds and length planned for."""
     always = [candidate for candidate in standing if candidate.rule][:1]
     always += [candidate for candidate in standing if candidate.start]
 
     def plan(best: int) -> tuple[list[Candidate], FinalsPlan]:
         field = list({candidate.key: candidate for candidate in (*standing[:best], *always)}.values())
         left, paces = track.left() - track.kept, track.paces(field)
-        return field, divide_finals(left, full, paces, track.load, track.policy, track.hands)
+        delivery = track.kept > 0
+        return field, divide_finals(left, full, paces, track.load, track.policy, track.hands, delivery=delivery)
 
     field, divided = plan(track.policy.finalists + 1)
     fewer, longer = plan(track.policy.finalists)
-    if divided.seeds < longer.seeds or divided.images < NEARLY * min(longer.images, full):
+    if divided.seeds < min(longer.seeds, seeds) or divided.images < NEARLY * min(longer.images, full):
         field, divided = fewer, longer
     return {
         "candidates": [candidate.key for candidate in field],

@@ -40,9 +40,7 @@ def make_plan(
     """
     mean = statistics.fmean(paces.values())
     kept = min(policy.delivery * available, longest_delivery([*paces.values()], load, policy))
-    divided = functools.partial(
-        _divided, candidates, paces, load, policy, hands=hands, reserve=policy.reserve * available
-    )
+    divided = functools.partial(_divided, candidates, paces, load, policy, hands=hands)
     delivery = divide_delivery(kept, 1, mean, load, policy) if kept else DeliveryPlan()
     plan = divided(available - kept, delivered=delivery.images)
     if kept and (plan.shortest < policy.min_images or delivery.images < policy.worthwhile * plan.finals.images):
@@ -58,10 +56,10 @@ def _divided(
     available: float,
     *,
     hands: int,
-    reserve: float,
     delivered: int = 0,
 ) -> Plan:
-    """The best division of a time over the rungs and the finals, of which ``reserve`` seconds are for these."""
+    """The best division of a time over the rungs and the finals, before a training of ``delivered`` images."""
+    reserve = policy.reserve * available
     rules = [c for c in candidates if c.rule or c.start]
     draws = [c for c in candidates if not (c.rule or c.start)]
     fewest = max(min(policy.finalists + 1 - len(rules), len(draws)), 0)

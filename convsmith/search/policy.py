@@ -48,8 +48,8 @@ class Policy:
     """The constants of a search.
 
     Attributes:
-        reserve: Least share of the time for the finals.
         delivery: Share of the time for one long training of the network that the finals choose.
+        reserve: Least share of the rest for the finals.
         worthwhile: Least times as long as the finals that this training is, or else it is not done.
         margin: Share of the time left free, because no prediction is exact.
         min_images: Shortest training that says anything, in images. The losses of 36 networks of equal cost after 2,500
@@ -67,15 +67,15 @@ class Policy:
         informed: Share of the drawn networks that enter where trainings of earlier runs tell which.
         surrogate: Whether rungs are ranked, and places given away, by what all trainings together say.
         hopeless: Share of the shortest training below which a search is not begun.
-        learnt: Error that is left after one pass over the images, of which x passes leave x^-0.5.
-        found: Error that e times as many networks take away.
-        foresight: Share of that which is still found by rungs of which the last is three times shorter than what is
-            handed over.
+        learnt: Error that is left after one pass over the images.
+        slowness: The power of the passes by which it falls.
+        spread: Standard deviation of the error among networks of one budget.
+        foresight: How far the order of networks agrees with that after a training three times as long.
         proved: Error that the finals are thought to add, over their seeds: what a choice by chance costs, and doubt.
     """
 
-    reserve: float = 0.35
     delivery: float = 0.0
+    reserve: float = 0.35
     worthwhile: float = 1.5
     margin: float = 0.03
     min_images: int = 2_500
@@ -91,10 +91,11 @@ class Policy:
     informed: float = 1 / 2
     surrogate: bool = True
     hopeless: float = 0.0
-    learnt: float = 0.3
-    found: float = 0.03
-    foresight: float = 0.9
-    proved: float = 0.06
+    learnt: float = 0.7
+    slowness: float = 0.25
+    spread: float = 0.045
+    foresight: float = 0.85
+    proved: float = 0.15
 
     def held(self, drawn: int, rules: int) -> int:
         """How many of the drawn networks' places in the first rung are given away when the others are trained."""
@@ -115,7 +116,7 @@ _HOPELESS: Final = 0.4
 may be busy only now."""
 
 
-_DELIVERY: Final = 0.3
+_DELIVERY: Final = 0.5
 """Finals are many and short, since they compare. One training of a third of the time of all of them is several times
 longer than each, and what three times the images add (9 to 19 points of accuracy from 22,500 photographs on,
 ``benchmarks/fit/table.py``) no choice among networks of equal cost does."""

@@ -126,7 +126,7 @@ def race(
     rungs, standing, full = run_rungs(track, known, entrants, plan, seed)
     tried = {training.candidate.key for rung in rungs for training in rung}
     standing = (*standing, *(candidate for candidate in entrants if candidate.key not in tried))
-    finals, settled = run_finals(track, standing, full, seed)
+    finals, settled = run_finals(track, standing, full, plan.finals.seeds, seed)
     standing = tuple(settled.get(candidate.key, candidate) for candidate in standing)
     good = {training.candidate.key for training in finals if not training.outcome.failed}
     if not good:

@@ -102,7 +102,6 @@ class Track:
         if self.past:
             networks = len({training.candidate.key for training in self.past})
             self.emit("past", {"trainings": len(self.past), "networks": networks})
-        self.reserve = self.policy.reserve * self.left()
         entering, first = self._entering(known, seed)
         if not self.measure("paces", entering[:first]):
             causes = "; ".join(dict.fromkeys(self.dropped.values()))
@@ -116,6 +115,7 @@ class Track:
 
         plan = Plan.from_dict(self.decide("plan", planned))
         self.kept = plan.delivery.seconds / (1 - self.policy.margin)
+        self.reserve = self.policy.reserve * (plan.available - self.kept)
         self.emit("plan", {"plan": plan.to_dict(), "paces": dict(self._paces)})
         return plan
 

@@ -78,12 +78,13 @@ def drawn(plan, field):
 def test_half_as_many_of_the_drawn_networks_enter_and_better_ones(field, others, memory):
     past = [trained(one, FULL // 4, log_loss(one, FULL // 4)) for one in others]
     cold, warm = Machine(), Machine()
-    plans = [cold.race(field, memory()).plan, warm.race(field, memory(), past).plan]
-    entered = [drawn(plan, field) for plan in plans]
+    races = [cold.race(field, memory()), warm.race(field, memory(), past)]
+    entered = [drawn(one.plan, field) for one in races]
     assert len(entered[1]) == 8 < len(entered[0])
     means = [np.mean([log_loss(one, FULL) for one in some]) for some in entered]
     assert means[1] < means[0]
-    assert plans[1].finals.images > plans[0].finals.images  # what fewer networks leave goes to longer trainings
+    lengths = [one.finals[0].work.images for one in races]
+    assert lengths[1] > lengths[0]  # what fewer networks leave goes to longer trainings
     assert cold.told("past") == []
     assert warm.told("past") == [{"trainings": len(others), "networks": len(others)}]
 

@@ -7,6 +7,7 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from convsmith.search.division import Division, coarse, divide_finals, ladder
 from convsmith.search.plan import Plan
@@ -61,7 +62,7 @@ def test_the_time_is_used_up_where_length_is_not_capped():
     assert 0.88 * 0.97 * 4 * 3600 <= plan.seconds <= 0.97 * 4 * 3600
     assert plan.rungs[0].candidates == 24
     first, second, third = (rung.images / plan.finals.images for rung in plan.rungs)
-    assert (first, second, third) == pytest.approx((0.11, 0.35, 1.0), abs=1e-3)
+    assert (first, second, third) == pytest.approx((0.04, 0.11, 0.35), abs=1e-3)
     assert plan.rungs[0].seconds == pytest.approx(24 * 1e-3 * (plan.rungs[0].images + 1500 / 3))
 
 
@@ -85,12 +86,12 @@ def test_short_time_gives_up_long_rungs_seeds_networks_and_rungs_and_never_rules
     paces = {one.key: 1e-3 for one in CANDIDATES}
     load, policy = Load(10_000, 1_500, 2_000), Policy()
     plans = [make_plan(t, CANDIDATES, paces, load, policy) for t in (14_400, 9_000, 1_300, 300, 60, 20)]
-    assert [plan.steps[-1].length for plan in plans[:3]] == [1.0, 0.35, 0.11]
+    assert [plan.steps[-1].length for plan in plans[:3]] == [0.35, 0.11, 0.11]
     shapes = [(len(plan.rungs), plan.finals.seeds, len(plan.entrants)) for plan in plans]
     assert shapes == sorted(shapes, reverse=True)
-    assert shapes[1] == (3, 3, 24)
-    assert shapes[2] == (2, 2, 24)
-    assert 6 < shapes[3][2] < 24
+    assert shapes[0] == (3, 3, 24)
+    assert shapes[1] == (2, 3, 24)
+    assert 6 < shapes[3][2] < shapes[2][2] < 24
     assert shapes[-1] == (1, 1, 6)
     assert [bool(plan.notes) for plan in plans] == [False, False, True, True, True, True]
     assert [any(TEXT in note for note in plan.notes) for plan in plans] == [False] * 5 + [True]
@@ -104,11 +105,15 @@ def test_no_other_division_of_the_time_promises_more(seconds):
 
     def error(networks, steps, seeds):
         divided = Division(seconds, 0.35 * seconds, [1e-3] * networks, steps, networks, load, policy, seeds)
-        *rungs, full = divided.lengths
-        sure = 0.9 ** (math.log(full / rungs[-1]) / math.log(3))
+        plan = divided.plan()
+        found, before = 0.0, 0.0
+        for stage in reversed([*plan.rungs, plan.finals]):
+            sure = 0.85 ** (math.log(plan.finals.images / stage.images) / math.log(3))
+            sure = sure**0.5 if stage in plan.rungs[1:] else sure
+            best = norm.ppf((stage.candidates - 3 / 8) / (stage.candidates + 1 / 4))
+            found, before = found + 0.045 * sure * (best - before), best
         passes = min(divided.full / 10_000, 100)
-        worth = 0.3 * passes**-0.5 - 0.03 * sure * math.log(networks) + 0.06 / seeds
-        return worth if divided.plan().shortest >= 2_500 else math.inf
+        return 0.7 * passes**-0.25 - found + 0.15 / seeds if plan.shortest >= 2_500 else math.inf
 
     found = make_plan(seconds, CANDIDATES, paces, load, policy)
     best = error(len(found.entrants), found.steps, found.finals.seeds)
@@ -126,11 +131,11 @@ def test_a_short_rung_for_all_goes_before_long_trainings_of_the_rules_alone():
     assert plan.delivery.images > 10 * plan.finals.images > 250_000  # and what is handed over is trained for long
 
 
-def test_a_small_set_of_images_has_three_rungs_and_seeds_in_two_and_a_half_minutes():
+def test_a_small_set_of_images_has_long_rungs_and_seeds_in_two_and_a_half_minutes():
     field = CANDIDATES[:10]
     load = Load(train=980, select=170, test=360, setup=0.3)
     plan = make_plan(150, field, dict.fromkeys((one.key for one in field), 2e-4), load, policy_for(150))
-    assert len(plan.rungs) == 3
+    assert plan.shortest >= 10 * 980
     assert len(plan.entrants) == 10
     assert plan.finals.seeds >= 2
     assert plan.finals.images >= 30_000

@@ -53,14 +53,14 @@ def test_race_finds_a_network_within_the_margin_of_the_best(world, memory):
         truth = {candidate.key: one.accuracy(candidate, images) for candidate in one.candidates}
         best = max(truth.values())
         margin = max(0.003, 0.02 * (1 - best))
-        first = min(result.rungs[0], key=lambda training: training.outcome.log_loss).candidate
+        first = max(one.candidates, key=lambda candidate: one.accuracy(candidate, one.load.train))
         found.append(truth[judgement.finalists[0].candidate.key] >= best - margin)
         # The chosen one may be another margin away, for being cheaper.
         chosen.append(truth[judgement.chosen.candidate.key] >= best - 2 * margin)
         early.append(truth[first.key] >= best - margin)
     assert sum(found) >= 45
     assert sum(chosen) >= 45
-    assert sum(early) < 25  # the world does mislead whoever believes the first rung
+    assert sum(early) < 25  # the world does mislead whoever believes the first epoch
 
 
 @pytest.mark.slow
@@ -68,7 +68,7 @@ def test_every_stratum_and_the_best_rule_survive_every_rung(world, memory):
     for seed in range(10):
         events = []
         result = run(world(seed=seed), memory(), emit=lambda name, fields, to=events: to.append((name, fields)))
-        assert len(result.rungs) == 3
+        assert len(result.rungs) >= 2
         orders = [fields["order"] for name, fields in events if name == "ranking"]
         for order, before, after in zip(orders, result.rungs, result.rungs[1:], strict=False):
             ranked = sorted((t.candidate for t in before), key=lambda candidate, by=order: by.index(candidate.key))
@@ -380,7 +380,7 @@ def test_a_finalist_that_costs_neither_seed_nor_length_is_not_left_out(world, me
     assert one.now >= 0.75 * seconds
 
 
-@pytest.mark.parametrize(("rules", "draws", "seconds"), [(5, 0, HOURS), (5, 4, HOURS), (5, 8, HOURS), (2, 12, 250.0)])
+@pytest.mark.parametrize(("rules", "draws", "seconds"), [(5, 0, HOURS), (5, 4, HOURS), (5, 8, HOURS), (2, 12, 600.0)])
 def test_every_network_of_the_first_rung_was_timed_before(world, memory, rules, draws, seconds):
     """Also where so few are trained that no place is given away."""
     one, timed, events = world(draws=draws), [], []
@@ -399,7 +399,7 @@ def test_every_network_of_the_first_rung_was_timed_before(world, memory, rules, 
         assert len(plan.entrants) == 12
 
 
-@pytest.mark.parametrize("change", [{"min_epochs": 2.0}, {"found": None}])
+@pytest.mark.parametrize("change", [{"min_epochs": 2.0}, {"spread": None}])
 def test_a_race_of_another_version_is_refused(world, memory, change):
     study = memory()
     with pytest.raises(KeyboardInterrupt):
