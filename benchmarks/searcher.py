@@ -1,9 +1,10 @@
 """Is the search any good? Its regret on surfaces whose best network is known, beside other ways to search.
 
-Every arm has the same seconds, the same 35 % of them for finals and the same statistics; what is trained before the
-finals differs. Trainings are looked up on a surface; everything else of ours is what `fit` runs. Regret is in points of
-accuracy behind the best of the 120 networks that could have been found, all trained as long as ours plans at first for
-what it hands over; `regret_as_delivered` is that of the chosen network after the training that it had.
+Every arm has the same seconds, divides those of its finals and of the training after them by the same rule, and has the
+same statistics; what is trained before the finals differs. Trainings are looked up on a surface; everything else of
+ours is what `fit` runs. Regret is in points of accuracy behind the best of the 120 networks that could have been found,
+all trained as long as ours plans at first for what it hands over; `regret_as_delivered` is that of the chosen network
+after the training that it had.
 
     python benchmarks/searcher.py [--repeats 100] [--surface NAME] [--arm NAME] [--dry]
 """

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from convsmith.kernels import (
     Activation,
@@ -22,7 +21,7 @@ from convsmith.kernels import (
     takes_norm,
 )
 from convsmith.kernels.activation import NO_ACTIVATION
-from convsmith.ops.torch_modules import Call
+from convsmith.ops.torch_modules import Call, pointwise
 
 
 class Child(NamedTuple):
@@ -127,7 +126,7 @@ class NormedDepthwise:
 
 @dataclasses.dataclass(frozen=True)
 class Pointwise:
-    """A 1x1 convolution: with channels last in memory a product of two matrices, and faster taken for one."""
+    """A 1x1 convolution."""
 
     convolution: Child
 
@@ -136,8 +135,7 @@ class Pointwise:
         module = self.convolution.module
         if not (isinstance(module, nn.Conv2d) and x.is_contiguous(memory_format=torch.channels_last)):
             return module(x)
-        weight = module.weight.flatten(1)
-        return functional.linear(x.permute(0, 2, 3, 1), weight, module.bias).permute(0, 3, 1, 2)
+        return pointwise(x, module.weight, module.bias)
 
 
 def merged(steps: Sequence[Step], outputs: Sequence[int]) -> list[Step]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, final
+from typing import Any, Final, final
 
 from convsmith.ir import BadSample, Op, Sample, Shape, TensorType, Terms, Window
 from convsmith.ops.pairs import (
@@ -21,6 +21,9 @@ from convsmith.ops.pairs import (
     symmetric,
     weight_and_bias,
 )
+
+_VECTOR: Final = 16
+"""Channels that fill the widest vectors of today's processors; see ``torch_modules.StridedPointwiseConv2d``."""
 
 
 @final
@@ -96,7 +99,7 @@ class Conv2d(Op):
         options: dict[str, Any] = {"dilation": self.dilation, "groups": self.groups, "bias": self.bias}
         channels = (self.in_channels, self.out_channels, self.kernel_size, self.stride)
         skips = self.kernel_size == (1, 1) and self.stride != (1, 1) and self.padding == ((0, 0), (0, 0))
-        if skips and self.in_channels // self.groups < 8:
+        if skips and self.in_channels // self.groups < _VECTOR:
             return StridedPointwiseConv2d(*channels, **options)
         if symmetric(self.padding):
             return nn.Conv2d(*channels, padding=(self.padding[0][0], self.padding[1][0]), **options)

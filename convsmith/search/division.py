@@ -3,8 +3,8 @@
 A training's time is linear in its images, so one length, that of a full training, follows exactly from the time, the
 number of rungs and of networks: every rung trains for a fixed share of it, the finals for all of it; the first rung for
 no less than says anything, where that can be had. What the last rung trained as long as the finals is all the surer,
-and what it trained for less time leaves the finals more. They get at least 35 % of the time. Everything here is a pure
-function of measured paces.
+and what it trained for less time leaves the finals more. They get at least 35 % of what is not kept for the one long
+training after them. Everything here is a pure function of measured paces.
 """
 
 from __future__ import annotations
