@@ -123,7 +123,7 @@ class Division:
         fields = [*self._counts, self._finals]
         chosen = [best_of(field) - best_of(fewer) for field, fewer in zip(fields, [*fields[1:], 1], strict=True)]
         after = [math.log(longest / images, 3) for images in lengths]
-        if policy.surrogate:
+        if policy.surrogate:  # which learns from two lengths how fast each kind of network gets better
             after[1:-1] = [power / 2 for power in after[1:-1]]
         agreed = [policy.foresight**power for power in after]
         found = policy.spread * sum(map(operator.mul, agreed, chosen))

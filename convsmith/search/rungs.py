@@ -80,14 +80,15 @@ def run_rungs(
     steps, policy = plan.steps, track.policy
     rungs, longest, full = list[list[Training]](), 0, plan.finals.images
 
-    def expected() -> Mapping[str, float]:
-        return _expected(track, rungs, max(full, plan.delivery.images))
+    def end() -> int:
+        """Images of the training whose loss networks are ranked by."""
+        return max(full, plan.delivery.images)
 
     for index, step in enumerate(steps):
         if rungs:
             places = kept(len(entrants), step.share)
             later = policy.freed(places)
-            field = promote(rungs[-1], places - later, expected())
+            field = promote(rungs[-1], places - later, _expected(track, rungs, end()))
         else:
             rules = sum(1 for candidate in entrants if candidate.rule or candidate.start)
             later = policy.held(len(entrants) - rules, rules)
@@ -104,15 +105,15 @@ def run_rungs(
         if not done:
             break
         if later:
-            handed_over = max(full, plan.delivery.images)
-            chosen = _proposed(track, index + 1, known, [*rungs, done], handed_over, later, seed)
+            chosen = _proposed(track, index + 1, known, [*rungs, done], end(), later, seed)
             done += _run_rung(track, chosen, images, seed)
         agreement = rank_agreement(rungs[-1], done) if rungs else None
         rungs.append(done)
         longest = images
-        order = [one.key for one in stand([done], expected())]
-        track.emit("ranking", {"number": index + 1, "order": order, "expected": dict(expected()), "tau": agreement})
-    return rungs, stand(rungs, expected()), max(full, longest)
+        expected = _expected(track, rungs, end())
+        order = [one.key for one in stand([done], expected)]
+        track.emit("ranking", {"number": index + 1, "order": order, "expected": dict(expected), "tau": agreement})
+    return rungs, stand(rungs, _expected(track, rungs, end())), max(full, longest)
 
 
 def _proposed(
