@@ -197,10 +197,8 @@ SECTIONS = (
         "python benchmarks/fit/whole.py FOLDER",
         figures.fit_photographs,
         "What is not training, above all reading images and timing networks, takes as long in a longer run. Finals "
-        "compare networks after short trainings; the long one is compared with nothing. It ended at 100 passes, "
-        "the most there are: time had been kept for a slower finalist, and an eighth of all was left. With the "
-        "plan of before, 457,000 images for another network of this field gave 78.2 %: beyond 50 passes there is "
-        "hardly anything to gain here.",
+        "compare networks after short trainings; the long one is compared with nothing. It ended at 100 passes, the "
+        "most there are: time had been kept for a slower finalist, and an eighth of all was left.",
     ),
     Section("A study that workers share in PostgreSQL", "study", "python benchmarks/study.py", figures.study),
     Section("The studio in Debian's chromium", "studio", "python benchmarks/studio.py", figures.studio),

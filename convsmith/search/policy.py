@@ -118,8 +118,7 @@ may be busy only now."""
 
 _DELIVERY: Final = 0.5
 """Finals are many and short, since they compare. What three times the images add (9 to 19 points of accuracy from
-22,500 photographs on, ``benchmarks/fit/table.py``) no choice among networks of equal cost does. In searches replayed on
-that table 0.3 and 0.4 of the time ended up to 3 points lower than half of it."""
+22,500 photographs on, ``benchmarks/fit/table.py``) no choice among networks of equal cost does."""
 
 
 def policy_for(seconds: float) -> Policy:

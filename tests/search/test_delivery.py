@@ -70,6 +70,7 @@ def test_a_race_stopped_before_or_in_it_ends_as_if_it_had_not_been(world, memory
 
 def test_where_it_fails_the_finals_are_what_there_is(world, memory):
     found = run(world(broken=lambda work: work.seed > POLICY.max_seeds), memory())
+    assert found.plan.delivery.images
     assert found.delivered is None
     assert found.finals
     assert all(not one.outcome.failed for one in found.finals)
