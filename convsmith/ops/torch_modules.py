@@ -86,11 +86,14 @@ class StridedPointwiseConv2d(nn.Conv2d):
 
     The same numbers as ``nn.Conv2d``, whose gradient by the weights writes outside its memory in oneDNN as torch 2.13
     has it, in channels_last layout, where the input channels do not fill a vector of the processor: up to 7 with AVX2;
-    up to 15 with AVX-512, there with two threads and an odd number of images.
+    up to 15 with AVX-512, there with two threads and an odd number of images. Where no gradient is kept it is torch's
+    own step, and whoever follows the steps, as ``interop.torch_reader``, sees the one convolution that it is.
     """
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) to (N, M, ceil(H / stride), ceil(W / stride))."""
+        if not torch.is_grad_enabled():
+            return super().forward(input)
         down, right = self.stride
         kept = input[..., ::down, ::right]
         if self.groups == 1 and input.is_contiguous(memory_format=torch.channels_last):

@@ -5,8 +5,10 @@ import sys
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
+from convsmith.interop.torch_reader import read_module
 from convsmith.ops import Conv2d
 from convsmith.ops.torch_modules import StridedPointwiseConv2d
 
@@ -39,9 +41,18 @@ def test_the_numbers_and_gradients_are_those_of_torch(bias, groups, layout):
     images = torch.rand(2, 6, 7, 8, dtype=torch.float64).to(memory_format=layout)
     expected = functional.conv2d(images, module.weight, module.bias, (2, 3), groups=groups)
     assert torch.allclose(module(images), expected, rtol=1e-12, atol=1e-15)
+    with torch.no_grad():
+        assert torch.equal(module(images), expected)
     (gradient,) = torch.autograd.grad(module(images).square().sum(), module.weight)
     (oracle,) = torch.autograd.grad(expected.square().sum(), module.weight)
     assert torch.allclose(gradient, oracle, rtol=1e-12, atol=0)
+
+
+def test_it_is_read_as_the_one_convolution_that_it_is():
+    op = Conv2d(6, 8, (1, 1), (2, 2), bias=False)
+    graph = read_module(nn.Sequential(nn.Conv2d(3, 6, 3), op.to_torch()), (3, 9, 9)).graph
+    assert [node.op for node in graph.nodes][1] == op
+    assert graph.stored_shapes["1.weight"] == (8, 6, 1, 1)
 
 
 def test_other_convolutions_are_torchs_own():

@@ -24,6 +24,12 @@ from tests.studio.studio_process import running
 
 pytestmark = pytest.mark.slow
 
+DRAWN = """(where) => {
+    const box = document.querySelector(where)?.getBoundingClientRect();
+    return box?.width && { width: box.width, height: box.height };
+}"""
+"""The size of an element once it has one: a chart that has just come is drawn anew at the width it was given."""
+
 
 @pytest.fixture(scope="module")
 def studio(made):
@@ -51,9 +57,10 @@ def test_a_search_shows_its_rungs_its_map_its_ties_and_what_it_was_made_of(brows
         expect(page.locator("[data-chart=saturation] [data-line]")).to_have_count(4)
         page.locator("#run").select_option(label="train")
         expect(page.locator("[data-chart=loss] .line")).to_have_count(1)
-        box = page.locator("[data-chart=loss] svg").bounding_box()
+        box = page.wait_for_function(DRAWN, arg="[data-chart=loss] svg").json_value()
         last = json.loads((made.train / "report.json").read_text())["history"][-1]
-        page.mouse.move(box["x"] + box["width"] - 14 - 0.037 * (box["width"] - 78), box["y"] + box["height"] - 50)
+        place = {"x": box["width"] - 14 - 0.037 * (box["width"] - 78), "y": box["height"] - 50}
+        page.locator("[data-chart=loss] svg").hover(position=place)
         expect(page.locator("[data-chart=loss] .reading")).to_contain_text(f"{last['loss']:.3f}")
 
 
