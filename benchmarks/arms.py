@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from convsmith.search.candidate import Candidate, Outcome, Training, Work
-from convsmith.search.division import divide_delivery, divide_finals, longest_delivery
+from convsmith.search.division import divide_delivery, divide_finals, kept_for_delivery
 from convsmith.search.policy import Load, Policy
 from convsmith.search.racing import Race, race
 from convsmith.search.statistics import Judgement, cheapest, judge
@@ -158,7 +158,7 @@ def halving(task: Task, machine: Machine, *, with_rules: bool = False) -> Ended:
     lengths = thirds(task)
     mean = statistics.fmean(map(machine.pace, pool))
     each = sum(machine.load.seconds(mean, images, False) / 3**number for number, images in enumerate(lengths))
-    field, done = pool[: int(_allowed(task) / each)], list[Training]()
+    field, done = pool[: int(_allowed(task, machine) / each)], list[Training]()
     for images in lengths:
         done = trained(task, machine, field, images) or done
         field = [one.candidate for one in by_loss(done)][: math.ceil(len(field) / 3)]
@@ -168,7 +168,7 @@ def halving(task: Task, machine: Machine, *, with_rules: bool = False) -> Ended:
 def one_epoch(task: Task, machine: Machine, kept: int = 5) -> Ended:
     """One pass over the images for many, then a full training for the best few."""
     load, mean = machine.load, statistics.fmean(map(machine.pace, task.draws))
-    allowed = _allowed(task) - kept * load.seconds(mean, task.full, False)
+    allowed = _allowed(task, machine) - kept * load.seconds(mean, task.full, False)
     count = int(allowed / load.seconds(mean, load.train, False))
     done = trained(task, machine, task.draws[: max(count, kept)], load.train)
     field = [one.candidate for one in by_loss(done)][:kept]
@@ -200,8 +200,11 @@ ARMS: Final[dict[str, Arm]] = {
 }
 
 
-def _allowed(task: Task) -> float:
-    return (1 - task.policy.reserve) * (1 - task.policy.delivery) * task.seconds
+def _allowed(task: Task, machine: Machine) -> float:
+    """Seconds that are kept neither for the delivery nor for the finals, as ours plans it."""
+    policy, slowest = task.policy, max(map(machine.pace, (*task.rules, *task.draws)))
+    kept = kept_for_delivery(policy.delivery * task.seconds, slowest, machine.load, policy)
+    return (1 - policy.reserve) * (task.seconds - kept)
 
 
 def thirds(task: Task) -> list[int]:
@@ -212,8 +215,9 @@ def thirds(task: Task) -> list[int]:
 def trained(task: Task, machine: Machine, field: Sequence[Candidate], images: int) -> list[Training]:
     """One after the other, as long as each ends before the time of the finals."""
     done: list[Training] = []
+    allowed = _allowed(task, machine)
     for candidate in field:
-        if machine.now + machine.load.seconds(machine.pace(candidate), images, False) > _allowed(task):
+        if machine.now + machine.load.seconds(machine.pace(candidate), images, False) > allowed:
             break
         work = Work(candidate, images, task.seed, final=False)
         done.append(Training(work, machine.train(work)))
@@ -235,7 +239,7 @@ def final_rounds(task: Task, machine: Machine, field: Sequence[Candidate]) -> En
     At last the long training of the one that they choose, by the same rule too.
     """
     policy, load, paces = task.policy, machine.load, [machine.pace(candidate) for candidate in field]
-    until = task.seconds - min(policy.delivery * task.seconds, longest_delivery(paces, load, policy))
+    until = task.seconds - kept_for_delivery(policy.delivery * task.seconds, min(paces), load, policy)
     delivery = policy.delivery > 0
     images = divide_finals(until - machine.now, task.full, paces, load, policy, delivery=delivery).images
     finals: list[Training] = []

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import figures
+import figures_search
 import harness
 from figures import Result, Row
 
@@ -195,19 +196,19 @@ SECTIONS = (
         "A whole `fit`: cifar10-20k, 8M multiply-adds, 30 minutes",
         "fit-cifar10-20k",
         "python benchmarks/fit/whole.py FOLDER",
-        figures.fit_photographs,
+        figures_search.fit_photographs,
         "What is not training, above all reading images and timing networks, takes as long in a longer run. Finals "
         "compare networks after short trainings; the long one is compared with nothing. It ended at 100 passes, the "
         "most there are: time had been kept for a slower finalist, and an eighth of all was left.",
     ),
     Section("A study that workers share in PostgreSQL", "study", "python benchmarks/study.py", figures.study),
     Section("The studio in Debian's chromium", "studio", "python benchmarks/studio.py", figures.studio),
-    Section("Intervals of `fit`", "intervals", "python benchmarks/intervals.py", figures.intervals),
+    Section("Intervals of `fit`", "intervals", "python benchmarks/intervals.py", figures_search.intervals),
     Section(
         "The search: points behind the best of networks whose accuracy is known",
         "searcher",
         "python benchmarks/searcher.py",
-        figures.searcher,
+        figures_search.searcher,
         "All have the same seconds, divide those of their finals by one rule, and end with one long training of the "
         "network they chose. The first figure is of the choice, all trained alike; the second of the network as it is "
         "handed over. In 4 h the choice of ours is the best. In 45 min no search chooses well, ours no better than a "
@@ -218,7 +219,7 @@ SECTIONS = (
         "A search of half the budget, after one of the whole",
         "warm",
         "python benchmarks/warm.py",
-        figures.warm,
+        figures_search.warm,
         "On the same surfaces. What is known saves the time to find a network, not that to train it: in 60 % of the "
         "time that training is shorter, unless it was as long as any may be.",
     ),
@@ -227,7 +228,7 @@ SECTIONS = (
         "fit_photographs_6M",
         'python benchmarks/fit/table.py cifar10-20k "photographs, 6M"; '
         'python benchmarks/fit/compare.py "photographs, 6M"',
-        figures.experiment,
+        figures_search.experiment,
         "Searches are replayed on trainings done beforehand, in two times that are short: those of 8 and of 16 "
         "trainings of 22,500 images. What they hand over was trained on no more than 67,500 images, which is as "
         "far as the table goes for all networks; of this the longer time has something left. The claims are those "

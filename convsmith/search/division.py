@@ -261,9 +261,9 @@ def divide_delivery(available: float, finals: int, pace: float, load: Load, poli
     return DeliveryPlan(_whole(images), load.seconds(pace, _whole(images), True))
 
 
-def longest_delivery(paces: Sequence[float], load: Load, policy: Policy) -> float:
-    """Seconds, with the margin, that the longest training of the slowest of some networks takes."""
-    return load.seconds(max(paces), policy.longest(load), True) / (1 - policy.margin)
+def kept_for_delivery(seconds: float, pace: float, load: Load, policy: Policy) -> float:
+    """Of so many seconds, those that a delivery gets: no more, with the margin, than the longest training takes."""
+    return min(seconds, load.seconds(pace, policy.longest(load), True) / (1 - policy.margin))
 
 
 @functools.cache

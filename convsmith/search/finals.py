@@ -32,7 +32,7 @@ def run_finals(
         before = [waiting.pop(key) for key in chosen["candidates"]]
         field = track.settled(number, before)
         settled |= {old.key: new for old, new in zip(before, field, strict=True)}
-        track.keep_no_more(field)
+        track.kept = track.kept_for(field)
         unique = dict[str, Candidate]()
         for candidate in field:
             unique.setdefault(candidate.key, candidate)
@@ -47,8 +47,8 @@ def _finalists(track: Track, standing: Sequence[Candidate], full: int, seeds: in
 
     def plan(best: int) -> tuple[list[Candidate], FinalsPlan]:
         field = list({candidate.key: candidate for candidate in (*standing[:best], *always)}.values())
-        left, paces = track.left() - track.kept, track.paces(field)
-        delivery = track.kept > 0
+        kept, paces = track.kept_for(field), track.paces(field)
+        left, delivery = track.left() - kept, kept > 0
         return field, divide_finals(left, full, paces, track.load, track.policy, track.hands, delivery=delivery)
 
     field, divided = plan(track.policy.finalists + 1)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from convsmith.quantities import count_of
 from convsmith.search.candidate import Candidate
-from convsmith.search.division import Division, assured, divide_delivery, ladders, longest_delivery
+from convsmith.search.division import Division, assured, divide_delivery, kept_for_delivery, ladders
 from convsmith.search.plan import DeliveryPlan, Plan, Step
 from convsmith.search.policy import Load, Policy
 
@@ -39,7 +39,7 @@ def make_plan(
         hands: Trainings that go on at the same time, each at its pace.
     """
     mean = statistics.fmean(paces.values())
-    kept = min(policy.delivery * available, longest_delivery([*paces.values()], load, policy))
+    kept = kept_for_delivery(policy.delivery * available, max(paces.values()), load, policy)
     divided = functools.partial(_divided, candidates, paces, load, policy, hands=hands)
     delivery = divide_delivery(kept, 1, mean, load, policy) if kept else DeliveryPlan()
     plan = divided(available - kept, delivered=delivery.images)

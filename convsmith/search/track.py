@@ -12,7 +12,7 @@ from convsmith.errors import RunError, TrainingError
 from convsmith.quantities import format_count
 from convsmith.search.candidate import Candidate, Training, Work
 from convsmith.search.crew import Crew, Done, Record
-from convsmith.search.division import in_turns, longest_delivery
+from convsmith.search.division import in_turns, kept_for_delivery
 from convsmith.search.past import evidence, from_notes, noted
 from convsmith.search.plan import Plan
 from convsmith.search.planning import is_hopeless, least_time, make_plan
@@ -202,9 +202,12 @@ class Track:
             self.emit("settled", {"candidates": noted})
         return entering
 
-    def keep_no_more(self, field: Sequence[Candidate]) -> None:
-        """Keep no more time for the delivery than the longest training of one of a field takes."""
-        self.kept = min(self.kept, longest_delivery(self.paces(field), self.load, self.policy))
+    def kept_for(self, field: Sequence[Candidate]) -> float:
+        """Seconds kept for the delivery once it is one of a field: no more than the fastest of them can use.
+
+        A slower one is then trained a little shorter than the longest training; more would often be left over.
+        """
+        return kept_for_delivery(self.kept, min(self.paces(field)), self.load, self.policy)
 
     def fits(self, works: Sequence[Work], keep: float = 0.0) -> bool:
         """True if the works end ``keep`` seconds before the deadline; what is on record always fits."""

@@ -113,3 +113,19 @@ def test_where_the_finals_are_as_long_as_trainings_get_all_of_the_time_goes_into
     assert found.plan.delivery.images == 0
     assert found.delivered is None
     assert found.stopped == "seeds"
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["the fastest", "the slowest"])
+@pytest.mark.parametrize("seconds", [900.0, 1000.0, 1400.0])
+def test_whichever_finalist_is_chosen_no_time_is_left_over(world, memory, first, seconds):
+    one = world(load=Load(train=3_000, select=1_500, test=1_000))
+
+    def choose(finals):
+        by_pace = sorted({training.candidate.key: training.candidate for training in finals}, key=one.paces.__getitem__)
+        return next(training.candidate for training in finals if training.candidate.key == by_pace[-1 + first])
+
+    found = run(one, memory(), seconds, choose=choose)
+    paces = [one.paces[finalist.key] for finalist in found.finalists]
+    assert max(paces) > 1.2 * min(paces)
+    assert found.delivered.candidate == choose(found.finals)
+    assert one.now >= 0.95 * seconds
