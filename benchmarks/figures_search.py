@@ -22,6 +22,26 @@ def searcher(result: Result) -> Iterator[Row]:
         yield Row(arm, "; ".join(found))
 
 
+def saturation(result: Result) -> Iterator[Row]:
+    for axis, curve in result["curves"].items():
+        first, *_, last = (one for one in curve["points"] if one["accuracy"] is not None)
+        low, high = (percent(end) for end in last["ci95"])
+        cost = f"{format_count(first['macs'])} to {format_count(last['macs'])} multiply-adds"
+        found = f"{percent(first['accuracy'])} to {percent(last['accuracy'])} ({low} to {high}; {last['seeds']} seeds)"
+        yield Row(f"{axis}, {cost}", found)
+    yield Row("in words", result["sentence"])
+
+
+def speeds(result: Result) -> Iterator[Row]:
+    for name, found in result["tables"].items():
+        resolution, depthwise = (found["speeds"][key] for key in ("resolution", "depthwise"))
+        slopes = f"{resolution:+.3f} for twice the resolution, {depthwise:+.3f} for depthwise convolutions"
+        yield Row(f"learning speed, {name} images ({found['networks']} networks)", slopes)
+        unknown = found["ranks without known speeds"]
+        told = ", ".join(f"{way} {rank:.2f} ({unknown[way]:.2f})" for way, rank in found["ranks"].items())
+        yield Row(f"rank correlation with the end, and without known speeds; {name}", told)
+
+
 def experiment(result: Result) -> Iterator[Row]:
     yield progress(result)
     for time, found in result["times"].items():

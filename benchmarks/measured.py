@@ -224,6 +224,15 @@ SECTIONS = (
         "time that training is shorter, unless it was as long as any may be.",
     ),
     Section(
+        "Which networks learn fast, and how well short trainings tell who is ahead later",
+        "fit_speeds",
+        "python benchmarks/fit/speeds.py",
+        figures_search.speeds,
+        "The power of the images by which a loss falls, beside that of other networks: below zero, it falls faster. "
+        "The surrogate knows both speeds before anything is trained, and was given figures between those of the two "
+        "data sets; so what it gains here is no forecast of what it gains on other images.",
+    ),
+    Section(
         "The experiment: 10,000 photographs, 6M multiply-adds",
         "fit_photographs_6M",
         'python benchmarks/fit/table.py cifar10-20k "photographs, 6M"; '

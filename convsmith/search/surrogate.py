@@ -2,8 +2,9 @@
 
 The logarithm of the loss is a sum of power laws of depth, width and resolution, an effect of each family of blocks, one
 of the cost where networks of several budgets were trained, and the learning speed: how the loss falls with the images
-seen. Depth, width and family may change that speed: short training favours wide networks (Bello et al. 2021, arXiv
-2103.07579, section 6) and inverted residual ones (``benchmarks/fit/compare.py``).
+seen. Depth, width, resolution and family may change that speed: short training favours wide networks (Bello et al.
+2021, arXiv 2103.07579, section 6). That it favours low resolution and depthwise convolutions (``benchmarks/fit/
+speeds.py``) is taken for known beforehand.
 What these leave is a Gaussian process. All of it is one Gaussian process with explicit basis functions (Rasmussen and
 Williams 2006, section 2.7), so the spread of a prediction covers the power laws too.
 """
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, solve_triangular
 
+from convsmith.design import Design
 from convsmith.scaling.axes import total_depth, widths_of
 from convsmith.search.candidate import Candidate, Training
 
@@ -30,7 +32,10 @@ LEAST: Final = 8
 _ONE_BUDGET: Final = 0.05  # most that the logarithms of the costs of networks of one budget are spread by
 _POWER: Final = 0.7  # exponent of the power laws; the process bends them
 _LEVEL: Final = 10.0  # prior variance of the level, in those of the outcomes
-_SPEED: Final = 0.3  # prior standard deviation of what depth, width and family do to the speed of learning
+_SPEED: Final = 0.1  # prior standard deviation of what place and family do to the speed of learning, beyond this:
+_DEPTHWISE: Final = 0.02  # less of the logarithm of the loss is gone by a unit of that of the images
+_DOUBLED: Final = 0.03  # more of it is gone by each doubling of the resolution
+_DENSE: Final = frozenset({"conv", "plain", "residual", "bottleneck"})  # the blocks without a depthwise convolution
 _LENGTHS: Final = (0.7, 1.5, 3.0)  # of the process, in standard deviations of the places
 _SIZES: Final = (0.2, 0.5, 1.0)  # standard deviation of the process, in those of the outcomes
 _NOISES: Final = (0.1, 0.2, 0.4, 0.8)  # the same of chance; what is a network's own is taken to be as much
@@ -61,6 +66,7 @@ class Surrogate:
         spread = places.std(axis=0)
         self._centre, self._scale = places.mean(axis=0), np.where(spread > 1e-6, spread, 1.0)
         losses = np.log([max(one.outcome.log_loss, 1e-9) for one in good])
+        losses -= lengths * np.array([known_speed(one.candidate) for one in good])
         self._mean, self._spread = float(losses.mean()), max(float(losses.std()), 1e-9)
         values = (losses - self._mean) / self._spread
         self._keys = np.array([one.candidate.key for one in good])
@@ -142,8 +148,18 @@ class Surrogate:
             columns.append((costs[:, np.newaxis] - self._cost) / self._costs)
         if self._timed:
             t = lengths[:, np.newaxis]
-            columns += [t, _SPEED * t * x[:, :2], _SPEED * t * x[:, 5:]]
+            columns += [t, _SPEED * t * x[:, :3], _SPEED * t * x[:, 5:]]
         return np.hstack(columns)
+
+
+def known_speed(candidate: Candidate) -> float:
+    """The power of the images seen by which the loss grows, beside that of other networks; they all have it fall."""
+    return _DEPTHWISE * depthwise_share(candidate.design) - _DOUBLED * math.log2(candidate.design.input[1])
+
+
+def depthwise_share(design: Design) -> float:
+    """Share of the blocks that have a depthwise convolution."""
+    return sum(stage.depth for stage in design.stage if stage.block not in _DENSE) / total_depth(design)
 
 
 def matern(a: Array, b: Array, length: float) -> Array:

@@ -274,7 +274,7 @@ def test_failed_networks_are_kept_with_their_cause_and_never_chosen(world, memor
 
 @pytest.mark.slow
 def test_a_finalist_that_fails_with_every_seed_drops_out(world, memory):
-    bad = run(world(), memory()).finalists[0]
+    bad = run(world(), memory(), 12 * HOURS).finalists[0]
     result = run(world(broken=lambda work: work.final and work.candidate == bad), memory(), 12 * HOURS)
     assert len({t.work.seed for t in result.finals}) > 3
     tried = [t for t in result.finals if t.candidate == bad]
