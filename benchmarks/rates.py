@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -57,6 +58,8 @@ def main() -> None:
     first = [(_arm(pair, rate), SEEDS[0]) for pair in pairs for rate in (*TESTED, *GRID[pair[1]])]
     gather = functools.partial(trainings.gather, "rates", __doc__, train=one, prepare=load, anew=False)
     found = gather(jobs=first)
+    if missing := len(set(first) - found.keys()):
+        sys.exit(f"the first seed says which rates the others are for: {missing} of its trainings are to be done")
     near = {
         pair: sorted(GRID[pair[1]], key=lambda rate, pair=pair: -_accuracy(found, pair, rate))[:KEPT] for pair in pairs
     }
