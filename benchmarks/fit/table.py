@@ -25,9 +25,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 import trainings
 from networks import CELLS, Cell, field_of, file_name, images_of, time_networks
+from numpy.typing import NDArray
 
-from convsmith.data import Normalisation, Rows
-from convsmith.design import lower
+from convsmith.data import Images, Normalisation, Rows, Split
+from convsmith.design import Design, lower
 from convsmith.errors import TrainingError
 from convsmith.interop.torch_module import build
 from convsmith.jobs.settings import read_settings
@@ -61,8 +62,15 @@ def jobs_of(cell: Cell) -> list[trainings.Job]:
 
 def one(cell: Cell, folder: Path, arm: str, seed: int) -> trainings.Row:
     key, length = arm.split(" | ")
-    design = field_of(cell)[key].design
     images, split = images_of(cell, folder)
+    chosen = np.random.default_rng(0).permutation(split.test)[:JUDGED]
+    return trained(field_of(cell)[key].design, images, split, chosen, int(length), seed)
+
+
+def trained(
+    design: Design, images: Images, split: Split, chosen: NDArray[np.int64], length: int, seed: int
+) -> trainings.Row:
+    """One training by the recipe of ``fit``, judged on the select images and on those ``chosen``."""
     pixels, setup = images.at(design.input[1]), Setup(kernels=True, threads=1)
     normalisation = Normalisation.of(images, split.train)
     recipe = read_settings(None)(design.input[1], design.input[0])
@@ -70,12 +78,11 @@ def one(cell: Cell, folder: Path, arm: str, seed: int) -> trainings.Row:
     started = time.process_time()
     module = initialise(build(lower(design)), seed)
     try:
-        train(module, data, recipe=recipe, budget=Budget(images=int(length)), seed=seed, setup=setup, rollbacks=0)
+        train(module, data, recipe=recipe, budget=Budget(images=length), seed=seed, setup=setup, rollbacks=0)
     except TrainingError as error:
         return {"failure": str(error), "seconds": time.process_time() - started}
     seconds = time.process_time() - started
     recalibrate_batchnorm(module, data, setup)
-    chosen = np.random.default_rng(0).permutation(split.test)[:JUDGED]
     select, test = (logits(module, Rows(pixels, rows), normalisation, setup) for rows in (split.select, chosen))
     right = test.argmax(1) == images.labels[chosen]
     labels = images.labels[split.select]
