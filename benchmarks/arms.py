@@ -240,8 +240,7 @@ def final_rounds(task: Task, machine: Machine, field: Sequence[Candidate]) -> En
     """
     policy, load, paces = task.policy, machine.load, [machine.pace(candidate) for candidate in field]
     until = task.seconds - kept_for_delivery(policy.delivery * task.seconds, min(paces), load, policy)
-    delivery = policy.delivery > 0
-    images = divide_finals(until - machine.now, task.full, paces, load, policy, delivery=delivery).images
+    images = divide_finals(until - machine.now, task.full, paces, load, policy, delivery=policy.delivery > 0).images
     finals: list[Training] = []
     for number in range(1, policy.max_seeds + 1):
         works = [Work(candidate, images, task.seed + number, final=True) for candidate in field]
@@ -251,7 +250,7 @@ def final_rounds(task: Task, machine: Machine, field: Sequence[Candidate]) -> En
         finals += [Training(work, machine.train(work)) for work in works]
     judgement = task.judge(finals)
     chosen = judgement.chosen.candidate
-    delivery = divide_delivery(task.seconds - machine.now, images, machine.pace(chosen), load, policy)
-    if delivery.images:
-        machine.train(Work(chosen, delivery.images, task.seed + policy.max_seeds + 1, final=True))
-    return Ended(judgement, images, delivery.images or images)
+    long = divide_delivery(task.seconds - machine.now, images, machine.pace(chosen), load, policy).images
+    if long:
+        machine.train(Work(chosen, long, task.seed + policy.max_seeds + 1, final=True))
+    return Ended(judgement, images, long or images)
