@@ -239,7 +239,7 @@ def final_rounds(task: Task, machine: Machine, field: Sequence[Candidate]) -> En
     At last the long training of the one that they choose, by the same rule too.
     """
     policy, load, paces = task.policy, machine.load, [machine.pace(candidate) for candidate in field]
-    until = task.seconds - kept_for_delivery(policy.delivery * task.seconds, min(paces), load, policy)
+    until = task.seconds - kept_for_delivery(policy.delivery * task.seconds, max(paces), load, policy)
     images = divide_finals(until - machine.now, task.full, paces, load, policy, delivery=policy.delivery > 0).images
     finals: list[Training] = []
     for number in range(1, policy.max_seeds + 1):
@@ -250,7 +250,8 @@ def final_rounds(task: Task, machine: Machine, field: Sequence[Candidate]) -> En
         finals += [Training(work, machine.train(work)) for work in works]
     judgement = task.judge(finals)
     chosen = judgement.chosen.candidate
-    long = divide_delivery(task.seconds - machine.now, images, machine.pace(chosen), load, policy).images
+    left, pace = task.seconds - machine.now, machine.pace(chosen)
+    long = divide_delivery(left, images, pace, load, policy, policy.stretch).images
     if long:
         machine.train(Work(chosen, long, task.seed + policy.max_seeds + 1, final=True))
     return Ended(judgement, images, long or images)

@@ -26,7 +26,9 @@ def run_delivery(
     def decide() -> dict[str, Any]:
         chosen = choose(finals)
         pace = track.paces([chosen])[0]
-        plan = divide_delivery(track.left(), max(one.work.images for one in finals), pace, track.load, track.policy)
+        longest = max(one.work.images for one in finals)
+        stretch = track.policy.stretch if track.kept else 1.0
+        plan = divide_delivery(track.left(), longest, pace, track.load, track.policy, stretch)
         return {"candidate": chosen.key, "images": plan.images}
 
     decided = track.decide("delivery", decide)

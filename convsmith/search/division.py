@@ -244,7 +244,9 @@ def divide_finals(
     return FinalsPlan(images, len(paces), seeds, seconds)
 
 
-def divide_delivery(available: float, finals: int, pace: float, load: Load, policy: Policy) -> DeliveryPlan:
+def divide_delivery(
+    available: float, finals: int, pace: float, load: Load, policy: Policy, stretch: float = 1.0
+) -> DeliveryPlan:
     """One training of a network of ``pace``, of all seconds left; none where it is hardly longer than ``finals``.
 
     Args:
@@ -253,9 +255,10 @@ def divide_delivery(available: float, finals: int, pace: float, load: Load, poli
         pace: Seconds per training image.
         load: What a training goes through.
         policy: The constants.
+        stretch: Times the longest training that it may be.
     """
     room = ((1 - policy.margin) * available - load.seconds(pace, 0, True)) / pace
-    images = min(room, policy.longest(load))
+    images = min(room, stretch * policy.longest(load))
     if images < policy.worthwhile * finals:
         return DeliveryPlan()
     return DeliveryPlan(_whole(images), load.seconds(pace, _whole(images), True))

@@ -203,11 +203,8 @@ class Track:
         return entering
 
     def kept_for(self, field: Sequence[Candidate]) -> float:
-        """Seconds kept for the delivery once it is one of a field: no more than the fastest of them can use.
-
-        A slower one is then trained a little shorter than the longest training; more would often be left over.
-        """
-        return kept_for_delivery(self.kept, min(self.paces(field)), self.load, self.policy)
+        """Seconds kept for the delivery once it is one of a field: no more than the longest of the slowest takes."""
+        return kept_for_delivery(self.kept, max(self.paces(field)), self.load, self.policy)
 
     def fits(self, works: Sequence[Work], keep: float = 0.0) -> bool:
         """True if the works end ``keep`` seconds before the deadline; what is on record always fits."""

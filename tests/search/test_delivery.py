@@ -100,7 +100,8 @@ def test_it_is_planned_for_from_where_the_rest_suffices_for_a_rung(world):
 def test_what_the_longest_training_does_not_need_goes_into_the_finals(world, memory):
     one = world(load=Load(train=3_000, select=1_500, test=1_000))
     found = run(one, memory(), 3600.0)
-    assert found.plan.delivery.images == found.delivered.work.images == 300_000  # a hundred passes
+    assert found.plan.delivery.images == 300_000  # a hundred passes
+    assert 300_000 <= found.delivered.work.images <= 450_000
     assert found.finals[0].work.images == 200_000  # no longer, or the delivery would not be worthwhile
     again = sum(one.load.seconds(one.paces[finalist.key], 200_000, True) for finalist in found.finalists)
     assert one.now + again > 0.97 * 3600.0  # no other round of finals had fitted
@@ -128,4 +129,5 @@ def test_whichever_finalist_is_chosen_no_time_is_left_over(world, memory, first,
     paces = [one.paces[finalist.key] for finalist in found.finalists]
     assert max(paces) > 1.2 * min(paces)
     assert found.delivered.candidate == choose(found.finals)
+    assert found.delivered.work.images <= 450_000
     assert one.now >= 0.95 * seconds
