@@ -59,7 +59,9 @@ LOAD: Final = Load(
     recalibrated=RANKING_IMAGES,
     recalibrated_final=RECALIBRATION_IMAGES,
 )
-POLICY: Final = dataclasses.replace(policy_for(0.0), hopeless=0.0, max_images=LONG, max_epochs=LONG / LOAD.train)
+POLICY: Final = dataclasses.replace(
+    policy_for(0.0), hopeless=0.0, max_images=LONG, max_epochs=LONG / LOAD.train, stretch=1.0
+)
 TIMES: Final = {"short": 8, "long": 16}
 """As many trainings of a mean network, each of 22,500 images."""
 

@@ -60,7 +60,8 @@ def main() -> None:
     given = parser.parse_args()
     found = json.loads((harness.RESULTS / f"fit-{given.name}.json").read_text(encoding="utf-8"))
     name, seed, test = f"fit-{given.name}-rules", found["delivered"]["seed"], found["data"]["test"]
-    networks = {CHOSEN: found["chosen"], **{rule: row for rule, row in found["rules"].items() if not row["failure"]}}
+    rules = sorted(found["rules"].items(), key=lambda item: -item[1]["accuracy"])  # those that stand best first
+    networks = {CHOSEN: found["chosen"], **{rule: row for rule, row in rules if not row["failure"]}}
     arms = {rule: f"{network['key']} | {found['delivered']['images']}" for rule, network in networks.items()}
     done = trainings.done(name)
     if not given.so_far:
