@@ -29,6 +29,7 @@ LOAD: Final = Load(
     train=8_500,
     select=1_500,
     test=10_000,
+    side=SPACE.native,
     setup=0.5,
     recalibrated=RANKING_IMAGES,
     recalibrated_final=RECALIBRATION_IMAGES,

@@ -72,6 +72,7 @@ class Table:
     Attributes:
         candidates: Networks that were trained at every length, by their keys.
         seeds: Seeds for which all of them were.
+        load: What a training goes through.
         order: Which of two equally good networks ``fit`` prefers.
     """
 
@@ -80,6 +81,7 @@ class Table:
         self.candidates = field_of(cell)
         self.seeds = [seed for seed in SEEDS if all(seed in self.seeds_of(length) for length in LENGTHS)]
         self.candidates = {key: one for key, one in self.candidates.items() if not self._fails(key)}
+        self.load = dataclasses.replace(LOAD, side=cell.side)
         self.order = cheapest if cell.allowance.latency is None else fastest
 
     def row(self, key: str, length: int, seed: int) -> trainings.Row:
@@ -127,7 +129,7 @@ class TableMachine:
     """
 
     def __init__(self, table: Table, seed: int) -> None:
-        self.load, self.now = LOAD, 0.0
+        self.load, self.now = table.load, 0.0
         self._table, self._seed = table, seed
         self._order = np.random.default_rng(seed).permutation(table.seeds).tolist()
 
@@ -228,7 +230,7 @@ def rank_correlations(table: Table) -> dict[str, dict[str, float]]:
             for length in LENGTHS[:-1]
             for one, loss in zip(table.candidates.values(), losses(length, seed), strict=True)
         ]
-        found = Surrogate(done, target).expected(list(table.candidates.values()))
+        found = Surrogate(done, target, side=table.load.side).expected(list(table.candidates.values()))
         return [found[key] for key in table.candidates]
 
     def mean(way: Callable[[int], list[float]], target: int, seeds: Sequence[int]) -> float:

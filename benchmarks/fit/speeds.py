@@ -45,7 +45,7 @@ def losses_of(cell: Cell, seed: int) -> Losses:
     return {(key, int(images)): row["loss"] for (key, images), at, row in split if at == seed and "loss" in row}
 
 
-def speeds(field: Sequence[Candidate], losses: Losses, first: int, last: int) -> dict[str, float]:
+def speeds(field: Sequence[Candidate], losses: Losses, side: int, first: int, last: int) -> dict[str, float]:
     """By what they go with."""
 
     def place(candidate: Candidate) -> list[float]:
@@ -55,7 +55,7 @@ def speeds(field: Sequence[Candidate], losses: Losses, first: int, last: int) ->
             1.0,
             math.log2(total_depth(design)),
             statistics.fmean(map(math.log2, widths)),
-            math.log2(design.input[1]),
+            math.log2(surrogate.resolved(design, side)),
             surrogate.depthwise_share(design),
         ]
 
@@ -64,8 +64,8 @@ def speeds(field: Sequence[Candidate], losses: Losses, first: int, last: int) ->
     return dict(zip(("depth", "width", "resolution", "depthwise"), slopes[1:], strict=True))
 
 
-def ranks(field: Sequence[Candidate], losses: Losses, last: int) -> dict[str, float]:
-    """How well each way tells the order after ``last`` images."""
+def ranks(field: Sequence[Candidate], losses: Losses, side: int, last: int) -> dict[str, float]:
+    """How well each way tells the order after ``last`` images of a ``side``."""
     after = [losses[one.key, last] for one in field]
 
     def agreement(values: Mapping[str, float]) -> float:
@@ -77,17 +77,17 @@ def ranks(field: Sequence[Candidate], losses: Losses, last: int) -> dict[str, fl
         for one in left:
             outcome = Outcome(0.0, losses[one.key, rung], 0.0, rung, None, 1_500)
             done.append(Training(Work(one, rung, 0, final=False), outcome))
-        expected = surrogate.Surrogate(done, last).expected(field)
+        expected = surrogate.Surrogate(done, last, side=side).expected(field)
         found[f"expected, rungs to {rung}"] = agreement(expected)
         left = sorted(left, key=lambda one: expected[one.key])[: math.ceil(len(left) / 3)]
     return found
 
 
-def without_known_speeds(field: Sequence[Candidate], losses: Losses, last: int) -> dict[str, float]:
+def without_known_speeds(field: Sequence[Candidate], losses: Losses, side: int, last: int) -> dict[str, float]:
     """As ``ranks``."""
-    known, surrogate.known_speed = surrogate.known_speed, lambda candidate: 0.0
+    known, surrogate.known_speed = surrogate.known_speed, lambda design, side: 0.0
     try:
-        return ranks(field, losses, last)
+        return ranks(field, losses, side, last)
     finally:
         surrogate.known_speed = known
 
@@ -102,9 +102,9 @@ def main() -> None:
             continue
         found[f"{cell.name}, seed {seed}, to {last}"] = {
             "networks": len(field),
-            "speeds": speeds(field, losses, LENGTHS[0], last),
-            "ranks": ranks(field, losses, last),
-            "ranks without known speeds": without_known_speeds(field, losses, last),
+            "speeds": speeds(field, losses, cell.side, LENGTHS[0], last),
+            "ranks": ranks(field, losses, cell.side, last),
+            "ranks without known speeds": without_known_speeds(field, losses, cell.side, last),
         }
     harness.write("fit_speeds", {"tables": found})
 

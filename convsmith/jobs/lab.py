@@ -86,6 +86,7 @@ class Lab:
             train=epoch,
             select=len(self._split.select),
             test=len(self._split.test),
+            side=self._images.side,
             recalibrated=_recalibrated(self._split.train, final=False),
             recalibrated_final=_recalibrated(self._both, final=True),
         )

@@ -17,6 +17,7 @@ class Load:
         train: Images of an epoch.
         select: Images judged after a training of the search.
         test: Images judged after a final.
+        side: Of the images as they come, in pixels; 0 where any resolution may show more than a lower one.
         evaluation: Time to judge an image over time to train on it; a forward pass is a third of forward and backward.
         setup: Seconds before the first image.
         recalibrated: Images that batch norms are computed anew from after a training of the search.
@@ -26,6 +27,7 @@ class Load:
     train: int
     select: int
     test: int
+    side: int = 0
     evaluation: float = 1 / 3
     setup: float = 0.0
     recalibrated: int = 0

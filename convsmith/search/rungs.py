@@ -134,7 +134,7 @@ def _proposed(
         if not tells(done):
             return list(pool)[:count]
         chance = int.from_bytes(hashlib.sha256(f"{seed} {number}".encode()).digest()[:8])
-        surrogate = Surrogate(done, full, budgets=bool(track.past))
+        surrogate = Surrogate(done, full, side=track.load.side, budgets=bool(track.past))
         return [one.key for one in surrogate.propose(list(pool.values()), count, chance)]
 
     keys = track.decide(f"proposed {number}", choose)
@@ -148,7 +148,8 @@ def _expected(track: Track, rungs: Sequence[Sequence[Training]], full: int) -> M
     if not track.policy.surrogate or not tells(done):
         return {}
     good = {one.candidate.key: one.candidate for one in _from_scratch(rungs) if not one.outcome.failed}
-    return Surrogate(done, full, budgets=bool(track.past)).expected(list(good.values()))
+    surrogate = Surrogate(done, full, side=track.load.side, budgets=bool(track.past))
+    return surrogate.expected(list(good.values()))
 
 
 def _evidence(track: Track, rungs: Sequence[Sequence[Training]]) -> list[Training]:

@@ -52,10 +52,11 @@ class Surrogate:
     Args:
         done: Trainings of ``LEAST`` networks or more; failed ones are left out.
         full: Images of a full training: what is predicted is the loss after these.
+        side: Of the images as they come, in pixels: larger ones show no more. 0 where it is not known.
         budgets: Whether networks of several budgets are among them.
     """
 
-    def __init__(self, done: Sequence[Training], full: int, *, budgets: bool = False) -> None:
+    def __init__(self, done: Sequence[Training], full: int, *, side: int = 0, budgets: bool = False) -> None:
         good = [training for training in done if not training.outcome.failed]
         self._families = sorted({stage.block for one in good for stage in one.candidate.design.stage})[1:]
         lengths = np.array([math.log(one.work.images / full) for one in good])
@@ -66,7 +67,7 @@ class Surrogate:
         spread = places.std(axis=0)
         self._centre, self._scale = places.mean(axis=0), np.where(spread > 1e-6, spread, 1.0)
         losses = np.log([max(one.outcome.log_loss, 1e-9) for one in good])
-        losses -= lengths * np.array([known_speed(one.candidate) for one in good])
+        losses -= lengths * np.array([known_speed(one.candidate.design, side) for one in good])
         self._mean, self._spread = float(losses.mean()), max(float(losses.std()), 1e-9)
         values = (losses - self._mean) / self._spread
         self._keys = np.array([one.candidate.key for one in good])
@@ -152,9 +153,14 @@ class Surrogate:
         return np.hstack(columns)
 
 
-def known_speed(candidate: Candidate) -> float:
+def known_speed(design: Design, side: int = 0) -> float:
     """The power of the images seen by which the loss grows, beside that of other networks; they all have it fall."""
-    return _DEPTHWISE * depthwise_share(candidate.design) - _DOUBLED * math.log2(candidate.design.input[1])
+    return _DEPTHWISE * depthwise_share(design) - _DOUBLED * math.log2(resolved(design, side))
+
+
+def resolved(design: Design, side: int) -> int:
+    """The pixels of a side that a network sees of images of ``side``; 0 is of images without end."""
+    return min(design.input[1], side) if side else design.input[1]
 
 
 def depthwise_share(design: Design) -> float:

@@ -143,7 +143,7 @@ class Track:
 
         def choose() -> list[str]:
             count = math.ceil(policy.informed * policy.draws)
-            surrogate = Surrogate(self.past, longest, budgets=True)
+            surrogate = Surrogate(self.past, longest, side=self.load.side, budgets=True)
             return [one.key for one in surrogate.propose(drawn, count, chance)]
 
         by_key = {candidate.key: candidate for candidate in drawn}

@@ -73,6 +73,16 @@ def test_what_is_ahead_only_in_short_trainings_is_known_before_there_is_a_longer
     assert spearmanr(expected, late).statistic > 0.85
 
 
+def test_pixels_beyond_those_of_the_images_are_not_thought_to_teach_more(networks):
+    dense = [one for one in networks if all(stage.block == "residual" for stage in one.design.stage)]
+    least, *_, most = sorted(dense, key=lambda one: one.design.input[1])
+    done = [trained(one, FULL // 10, 1.0) for one in dense]
+    seen = Surrogate(done, FULL).expected([least, most])
+    assert seen[most.key] < 0.97 * seen[least.key]
+    alike = Surrogate(done, FULL, side=least.design.input[1]).expected([least, most])
+    assert alike[most.key] == pytest.approx(alike[least.key], rel=1e-6)
+
+
 def test_noise_is_smoothed_over_what_networks_have_in_common(networks):
     truth = np.array([log_loss(one, FULL) for one in networks])
     gains = []
