@@ -58,6 +58,7 @@ class Surrogate:
 
     def __init__(self, done: Sequence[Training], full: int, *, side: int = 0, budgets: bool = False) -> None:
         good = [training for training in done if not training.outcome.failed]
+        self._side = side
         self._families = sorted({stage.block for one in good for stage in one.candidate.design.stage})[1:]
         lengths = np.array([math.log(one.work.images / full) for one in good])
         self._timed = bool(np.ptp(lengths) > 0.01)
@@ -134,7 +135,7 @@ class Surrogate:
         first, last = math.log(widths[0]), math.log(widths[-1])
         centre = sum(number * depth for number, depth in enumerate(depths)) / total
         of_family = [sum(s.depth for s in design.stage if s.block == name) / total for name in self._families]
-        return [math.log(total), sum(map(math.log, widths)) / len(widths), math.log(design.input[1]),
+        return [math.log(total), sum(map(math.log, widths)) / len(widths), math.log(resolved(design, self._side)),
                 last - first, centre, *of_family]  # fmt: skip
 
     def _scaled(self, places: Array) -> Array:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -81,6 +82,16 @@ def test_pixels_beyond_those_of_the_images_are_not_thought_to_teach_more(network
     assert seen[most.key] < 0.97 * seen[least.key]
     alike = Surrogate(done, FULL, side=least.design.input[1]).expected([least, most])
     assert alike[most.key] == pytest.approx(alike[least.key], rel=1e-6)
+
+
+def test_what_higher_resolution_was_worth_is_not_carried_beyond_the_images(networks):
+    done = [trained(one, FULL, log_loss(one, FULL) / math.log(one.design.input[1])) for one in networks[:40]]
+    last = networks[-1]
+    beyond = dataclasses.replace(last, key="beyond", design=dataclasses.replace(last.design, input=(3, 64, 64)))
+    inside = dataclasses.replace(last, key="inside", design=dataclasses.replace(last.design, input=(3, 32, 32)))
+    found = Surrogate(done, FULL, side=32).expected([inside, beyond])
+    assert found["beyond"] == pytest.approx(found["inside"], rel=1e-9)
+    assert Surrogate(done, FULL).expected([beyond])["beyond"] < 0.99 * found["inside"]
 
 
 def test_noise_is_smoothed_over_what_networks_have_in_common(networks):
