@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from convsmith.scaling import Limits
+from convsmith.scaling.axes import with_resolution
 from convsmith.search.space import Space, make_field
 from convsmith.search.surrogate import Surrogate, matern
 from tests.search.power_law import FULL, log_loss, trained
@@ -86,9 +87,10 @@ def test_pixels_beyond_those_of_the_images_are_not_thought_to_teach_more(network
 
 def test_what_higher_resolution_was_worth_is_not_carried_beyond_the_images(networks):
     done = [trained(one, FULL, log_loss(one, FULL) / math.log(one.design.input[1])) for one in networks[:40]]
-    last = networks[-1]
-    beyond = dataclasses.replace(last, key="beyond", design=dataclasses.replace(last.design, input=(3, 64, 64)))
-    inside = dataclasses.replace(last, key="inside", design=dataclasses.replace(last.design, input=(3, 32, 32)))
+    inside, beyond = (
+        dataclasses.replace(networks[-1], key=key, design=with_resolution(networks[-1].design, side, side))
+        for key, side in (("inside", 32), ("beyond", 64))
+    )
     found = Surrogate(done, FULL, side=32).expected([inside, beyond])
     assert found["beyond"] == pytest.approx(found["inside"], rel=1e-9)
     assert Surrogate(done, FULL).expected([beyond])["beyond"] < 0.99 * found["inside"]
