@@ -198,10 +198,9 @@ SECTIONS = (
         "python benchmarks/fit/whole.py FOLDER",
         figures_search.fit_photographs,
         "What is not training, above all reading images and timing networks, takes as long in a longer run. Finals "
-        "compare networks after short trainings; the long one is compared with nothing. It was planned by the pace "
-        "of the finals, and the machine, which others used too, was slower by a seventh while it went on; a run "
-        "before took 100.4 % of the time given. The rule beside it is not the best one: what resolution is worth was "
-        "carried beyond that of the images, which has been mended since.",
+        "compare networks after short trainings; the long one is compared with nothing. It ended at 100 passes, the "
+        "most there were: time had been kept for a slower finalist, and an eighth of all was left. It is of the "
+        "search before it knew two learning speeds and used what is left over.",
     ),
     Section("A study that workers share in PostgreSQL", "study", "python benchmarks/study.py", figures.study),
     Section("The studio in Debian's chromium", "studio", "python benchmarks/studio.py", figures.studio),

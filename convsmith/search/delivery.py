@@ -6,6 +6,7 @@ allows. This training is judged on the same locked test images and compared with
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,11 +25,12 @@ def run_delivery(
     """
 
     def decide() -> dict[str, Any]:
-        chosen = choose(finals)
-        pace = track.paces([chosen])[0]
+        chosen, load = choose(finals), track.load
+        good = [one.outcome for one in finals if one.candidate.key == chosen.key and not one.outcome.failed]
+        pace = statistics.fmean(load.pace(one.seconds, one.images, final=True) for one in good)
         longest = max(one.work.images for one in finals)
         stretch = track.policy.stretch if track.kept else 1.0
-        plan = divide_delivery(track.left(), longest, pace, track.load, track.policy, stretch)
+        plan = divide_delivery(track.left(), longest, pace, load, track.policy, stretch)
         return {"candidate": chosen.key, "images": plan.images}
 
     decided = track.decide("delivery", decide)

@@ -18,14 +18,22 @@ from convsmith.training.distributed import Group
 from convsmith.training.setup import Setup
 from convsmith.training.tensors import copy_tensors
 
-_MESSAGES = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc", "bad allocation")
+_MESSAGES = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "bad_alloc",
+    "bad allocation",
+    "could not create a primitive\n",  # oneDNN without room for its code; "primitive descriptor" is another fault
+)
 
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether ``error`` says that memory could not be had; torch has several ways to say so."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(message in str(error).lower() for message in _MESSAGES)
+    text = f"{error}\n".lower()
+    return isinstance(error, RuntimeError) and any(message in text for message in _MESSAGES)
 
 
 class Parts:

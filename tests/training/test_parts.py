@@ -22,7 +22,12 @@ from convsmith.training.recipe import Recipe
 from convsmith.training.setup import Setup
 
 ALLOCATOR = "[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you tried to allocate"
-ERRORS = [MemoryError(), RuntimeError(ALLOCATOR), RuntimeError("std::bad_alloc")]
+ERRORS = [
+    MemoryError(),
+    RuntimeError(ALLOCATOR),
+    RuntimeError("std::bad_alloc"),
+    RuntimeError("could not create a primitive"),
+]
 SHORT: dict[str, Any] = {"budget": Budget(images=330), "recipe": Recipe(batch=16, policy=POLICY)}
 
 
@@ -119,6 +124,7 @@ def test_memory_that_lacks_elsewhere_ends_the_training_in_one_line(monkeypatch: 
 def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
     assert not out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     assert not out_of_memory(ValueError("out of memory"))
+    assert not out_of_memory(RuntimeError("could not create a primitive descriptor for the convolution"))
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         run(module=nn.Sequential(nn.Flatten(), nn.Linear(7, 2)))
 
