@@ -22,16 +22,6 @@ def searcher(result: Result) -> Iterator[Row]:
         yield Row(arm, "; ".join(found))
 
 
-def saturation(result: Result) -> Iterator[Row]:
-    for axis, curve in result["curves"].items():
-        first, *_, last = (one for one in curve["points"] if one["accuracy"] is not None)
-        low, high = (percent(end) for end in last["ci95"])
-        cost = f"{format_count(first['macs'])} to {format_count(last['macs'])} multiply-adds"
-        found = f"{percent(first['accuracy'])} to {percent(last['accuracy'])} ({low} to {high}; {last['seeds']} seeds)"
-        yield Row(f"{axis}, {cost}", found)
-    yield Row("in words", result["sentence"])
-
-
 def speeds(result: Result) -> Iterator[Row]:
     for name, found in result["tables"].items():
         resolution, depthwise = (found["speeds"][key] for key in ("resolution", "depthwise"))

@@ -21,7 +21,6 @@ python benchmarks/fit/compare.py CELL [--repeats 100]
 from __future__ import annotations
 
 import argparse
-import base64
 import dataclasses
 import functools
 import math
@@ -39,10 +38,9 @@ import numpy as np
 import trainings
 from arms import Arm, Task, halving, one_epoch, ours, random_search, variant
 from networks import CELLS, Cell, field_of, file_name, known_as
-from numpy.typing import NDArray
 from optuna_arms import asha, tpe
 from scipy.stats import spearmanr
-from table import JUDGED, LENGTHS, LONG, SEEDS, WHOLE, jobs_of, table_name
+from table import JUDGED, LENGTHS, LONG, SEEDS, WHOLE, bits, jobs_of, table_name
 
 from convsmith.search.candidate import Candidate, Outcome, Training, Work
 from convsmith.search.planning import make_plan
@@ -155,7 +153,7 @@ class TableMachine:
             select = (1 - share) * rows[0]["select"] + share * rows[1]["select"]
             return Outcome(select, loss, seconds, images, None, self.load.select)
         chance = np.random.default_rng(zlib.crc32(repr((key, images, seed)).encode()))
-        right = np.where(chance.random(JUDGED) < share, _bits(rows[1]), _bits(rows[0]))
+        right = np.where(chance.random(JUDGED) < share, bits(rows[1], JUDGED), bits(rows[0], JUDGED))
         return Outcome(float(right.mean()), loss, seconds, images, np.packbits(right).tobytes(), JUDGED)
 
 
@@ -280,11 +278,6 @@ def _summary(rows: Sequence[Mapping[str, float]], ours_found: Sequence[float]) -
         "ours above": harness.interval([mine - row["accuracy"] for mine, row in zip(ours_found, rows, strict=True)]),
         "seconds": statistics.fmean(row["seconds"] for row in rows),
     }
-
-
-def _bits(row: trainings.Row) -> NDArray[np.bool_]:
-    packed = np.frombuffer(base64.b64decode(row["right"]), np.uint8)
-    return np.unpackbits(packed, count=JUDGED).astype(bool)
 
 
 def main() -> None:

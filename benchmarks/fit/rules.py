@@ -10,7 +10,6 @@ python benchmarks/fit/rules.py FOLDER --name cifar10-20k [--so-far]    # goes on
 from __future__ import annotations
 
 import argparse
-import base64
 import functools
 import json
 import math
@@ -24,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import harness
 import numpy as np
 import trainings
-from table import trained
+from table import bits, trained
 
 from convsmith.data import open_images, split_images
 from convsmith.design import parse_design
@@ -41,15 +40,11 @@ def one(designs: Mapping[str, str], split_seed: int, folder: Path, arm: str, see
 
 def compared(row: trainings.Row, chosen: trainings.Row, count: int) -> dict[str, Any]:
     """Accuracy, and by how much that of the network handed over is above, with the interval of the test images."""
-    ours, theirs = (_right(one, count) for one in (chosen, row))
-    above = (ours - theirs).astype(np.float64)
+    ours, theirs = (bits(one, count).astype(np.float64) for one in (chosen, row))
+    above = ours - theirs
     half = 1.96 * float(above.std()) / math.sqrt(count)
     mean = float(above.mean())
     return {"accuracy": float(theirs.mean()), "chosen above": {"mean": mean, "low": mean - half, "high": mean + half}}
-
-
-def _right(row: trainings.Row, count: int) -> np.ndarray:
-    return np.unpackbits(np.frombuffer(base64.b64decode(row["right"]), np.uint8), count=count).astype(np.int8)
 
 
 def main() -> None:
@@ -68,7 +63,7 @@ def main() -> None:
         designs = {network["key"]: network["design"] for network in networks.values()}
         jobs = [(arm, seed) for arm in dict.fromkeys(arms.values())]
         done = trainings.run(name, jobs, functools.partial(one, designs, found["seed"], given.folder))
-    rows = {rule: done[arm, seed] for rule, arm in arms.items() if (arm, seed) in done}
+    rows = {rule: done[arm, seed] for rule, arm in arms.items() if "right" in done.get((arm, seed), {})}
     if CHOSEN not in rows:
         sys.exit("the network that was handed over is to be trained first")
     table = {rule: compared(row, rows[CHOSEN], test) for rule, row in rows.items()}

@@ -95,7 +95,7 @@ def without_known_speeds(field: Sequence[Candidate], losses: Losses, side: int, 
 def main() -> None:
     found: dict[str, Any] = {}
     for cell, seed, last in itertools.product(CELLS.values(), SEEDS[:2], (LENGTHS[-1], LONG)):
-        losses = losses_of(cell, seed) if trainings.done(table_name(cell.name)) else {}
+        losses = losses_of(cell, seed)
         needed = [length for length in (*LENGTHS, LONG) if length <= last]
         field = [one for one in field_of(cell).values() if all((one.key, images) in losses for images in needed)]
         if len(field) < LEAST:

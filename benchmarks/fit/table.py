@@ -95,6 +95,11 @@ def trained(
     }
 
 
+def bits(row: trainings.Row, count: int) -> NDArray[np.bool_]:
+    """Which of the images that it was judged on a training gets right."""
+    return np.unpackbits(np.frombuffer(base64.b64decode(row["right"]), np.uint8), count=count).astype(bool)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
