@@ -243,7 +243,7 @@ SECTIONS = (
         "Searches are replayed on trainings done beforehand, in two times that are short: those of 8 and of 16 "
         "trainings of 22,500 images. What they hand over was trained on no more than 67,500 images, which is as "
         "far as the table goes for all networks. The claims are those that the experiment set out to test, and "
-        "none holds yet. Finals in these times are no longer than an eighth of what is handed over, and in the table the "
+        "none holds yet. Finals in these times are no longer than an eighth of what is handed over, and the "
         "order of the best eight networks turns in between: shallow ones are ahead at 22,500 images, deeper ones "
         "after three times as many. Ours takes one of the former whatever its seed, a search that trains fewer "
         "networks may be luckier, and most rules that are given all of the shorter time get further than all searches.",
