@@ -1,19 +1,20 @@
 """The experiment: ours, other searches, every named rule and published networks, on trainings all done beforehand.
 
 A search is replayed on the table of a cell (``table.py``): it asks for trainings and is charged what they took. So each
-can be repeated a hundred times, with other seeds and another order of the drawn networks each time. Two times are given
-to each: those of 8 and of 16 trainings of a mean network, each of 22,500 images. Between the lengths of the table a
-loss is interpolated over the logarithm of the images, and each answer is that of the longer training with a probability
-that grows as much. What would be shorter than the shortest of the table is answered and charged as that; a final longer
-than 22,500 images is charged as what it is and answered as that. All searches end with finals and, by the same rule,
-one long training of the network that they choose, of up to 67,500 images: that is what they are judged by.
+can be repeated a hundred times, with other seeds and another order of the drawn networks each time. Three times are
+given to each: those of 8, of 16 and of 40 trainings of a mean network, each of 22,500 images. Between the lengths of
+the table a loss is interpolated over the logarithm of the images, and each answer is that of the longer training with a
+probability that grows as much. What would be shorter than the shortest of the table is answered and charged as that.
+All searches end with finals and, by the same rule, one long training of the network that they choose, of up to 67,500
+images: that is what they are judged by.
 
-Accuracies are means over the seeds of the table that were trained so long. Finals are judged with the same seeds but at
-another length. Whether intervals cover the truth cannot be told by so few: ``intervals.py`` tells it.
+Accuracies are means over the seeds of the table that were trained so long. Seeds of a search are those at which all
+networks were trained at all lengths, up to the longest: where there are fewer than finals ask for, they come again.
+Whether intervals cover the truth cannot be told by so few: ``intervals.py`` tells it.
 
 A rule costs no search, nor does a published network that is fitted to the budget. Each is therefore given twice:
 trained as long as the network that ours chose, and with all the time spent on one training. That is of 180,000 images
-in the shorter time; the longer one would allow twice as many, of which the table knows nothing, so it is not asked.
+in the shortest time; longer ones would allow more, of which the table knows nothing, so it is not asked.
 
 python benchmarks/fit/compare.py CELL [--repeats 100]
 """
@@ -27,6 +28,7 @@ import math
 import statistics
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -40,7 +42,7 @@ from arms import Arm, Task, halving, one_epoch, ours, random_search, variant
 from networks import CELLS, Cell, field_of, file_name, known_as
 from optuna_arms import asha, tpe
 from scipy.stats import spearmanr
-from table import JUDGED, LENGTHS, LONG, SEEDS, WHOLE, bits, jobs_of, table_name
+from table import JUDGED, LENGTHS, LONG, SEARCHED, SEEDS, WHOLE, bits, jobs_of, table_name
 
 from convsmith.search.candidate import Candidate, Outcome, Training, Work
 from convsmith.search.planning import make_plan
@@ -60,7 +62,7 @@ LOAD: Final = Load(
 POLICY: Final = dataclasses.replace(
     policy_for(0.0), hopeless=0.0, max_images=LONG, max_epochs=LONG / LOAD.train, stretch=1.0
 )
-TIMES: Final = {"short": 8, "long": 16}
+TIMES: Final = {"short": 8, "long": 16, "longest": 40}
 """As many trainings of a mean network, each of 22,500 images."""
 
 
@@ -69,7 +71,7 @@ class Table:
 
     Attributes:
         candidates: Networks that were trained at every length, by their keys.
-        seeds: Seeds for which all of them were.
+        seeds: Seeds for which all of them were, up to the longest that searches are replayed on.
         load: What a training goes through.
         order: Which of two equally good networks ``fit`` prefers.
     """
@@ -77,7 +79,7 @@ class Table:
     def __init__(self, cell: Cell, rows: Mapping[trainings.Job, trainings.Row]) -> None:
         self._rows = {(*arm.split(" | "), seed): row for (arm, seed), row in rows.items()}
         self.candidates = field_of(cell)
-        self.seeds = [seed for seed in SEEDS if all(seed in self.seeds_of(length) for length in LENGTHS)]
+        self.seeds = [seed for seed in SEEDS if all(seed in self.seeds_of(length) for length in SEARCHED)]
         self.candidates = {key: one for key, one in self.candidates.items() if not self._fails(key)}
         self.load = dataclasses.replace(LOAD, side=cell.side)
         self.order = cheapest if cell.allowance.latency is None else fastest
@@ -108,10 +110,10 @@ class Table:
         return 100 * float(np.mean(np.sum(rows, axis=0)))
 
     def _fails(self, key: str) -> bool:
-        return any("failure" in self.row(key, length, seed) for length in LENGTHS for seed in self.seeds)
+        return any("failure" in self.row(key, length, seed) for length in SEARCHED for seed in self.seeds)
 
 
-def between(images: float, lengths: Sequence[int] = (*LENGTHS, LONG, WHOLE)) -> tuple[int, int, float]:
+def between(images: float, lengths: Sequence[int] = (*SEARCHED, WHOLE)) -> tuple[int, int, float]:
     """Those of the lengths that are around a number of images, and how far it lies towards the second."""
     position = float(np.interp(math.log(images), np.log(lengths), range(len(lengths))))
     lower = min(int(position), len(lengths) - 2)
@@ -143,7 +145,7 @@ class TableMachine:
 
     def train(self, work: Work) -> Outcome:
         key, images = work.candidate.key, work.images
-        low, high, share = between(images, LENGTHS)
+        low, high, share = between(images, SEARCHED)
         seed = self._order[(work.seed - self._seed) % len(self._order)]
         rows = [self._table.row(key, length, seed) for length in (low, high)]
         seconds = self.load.seconds(self.pace(work.candidate), max(images, LENGTHS[0]), work.final)
@@ -181,6 +183,7 @@ def replay(table: Table, count: int, repeats: int) -> dict[str, Any]:
     plan = make_plan(seconds, [*rules, *draws[: POLICY.draws]], paces, LOAD, POLICY)
     long = plan.delivery.images or plan.finals.images
     found: dict[str, list[dict[str, float]]] = {arm: [] for arm in ARMS}
+    chosen: dict[str, Counter[str]] = {arm: Counter() for arm in ARMS}
     best = max(table.accuracy(key, long) for key in table.candidates)
     best_rule = max(rules, key=lambda one: table.accuracy(one.key, long))
     for seed in range(repeats):
@@ -190,6 +193,7 @@ def replay(table: Table, count: int, repeats: int) -> dict[str, Any]:
             machine = TableMachine(table, seed)
             end = search(task, machine)
             truth = table.accuracy(end.chosen.key, end.images)
+            chosen[arm][end.chosen.key] += 1
             found[arm].append({"accuracy": truth, "regret": best - table.accuracy(end.chosen.key, long),
                                "seconds": machine.now, "images": end.images})  # fmt: skip
     lengths = statistics.fmean(row["images"] for row in found["ours"])
@@ -208,7 +212,9 @@ def replay(table: Table, count: int, repeats: int) -> dict[str, Any]:
         "images of a final": plan.finals.images,
         "images of what is handed over": long,
         "best network": best,
-        "arms": {arm: _summary(rows, ours_found) for arm, rows in found.items()},
+        "arms": {
+            arm: {**_summary(rows, ours_found), "most often": _favourite(chosen[arm])} for arm, rows in found.items()
+        },
         "rules": {known_as(one): beside(one) for one in rules},
     }
 
@@ -280,6 +286,12 @@ def _summary(rows: Sequence[Mapping[str, float]], ours_found: Sequence[float]) -
     }
 
 
+def _favourite(chosen: Counter[str]) -> dict[str, Any]:
+    """The network that was chosen most often, and in which share of the repeats."""
+    [(key, count)] = chosen.most_common(1)
+    return {"network": key, "share": count / chosen.total()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cell", choices=CELLS)
@@ -288,7 +300,7 @@ def main() -> None:
     cell = CELLS[given.cell]
     rows = trainings.done(table_name(given.cell))
     table = Table(cell, rows)
-    if not (table.seeds and table.seeds_of(LONG)):
+    if not table.seeds:
         parser.error(f"the table of {given.cell} is not filled: run table.py first")
     times = {name: replay(table, count, given.repeats) for name, count in TIMES.items()}
     about: dict[str, Any] = {"repeats": given.repeats, "seeds": len(table.seeds), "networks": len(table.candidates)}

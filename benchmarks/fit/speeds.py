@@ -27,7 +27,7 @@ import numpy as np
 import trainings
 from networks import CELLS, Cell, field_of
 from scipy.stats import spearmanr
-from table import LENGTHS, LONG, SEEDS, table_name
+from table import LENGTHS, LONG, SEARCHED, SEEDS, table_name
 
 from convsmith.scaling.axes import total_depth, widths_of
 from convsmith.search import surrogate
@@ -96,7 +96,7 @@ def main() -> None:
     found: dict[str, Any] = {}
     for cell, seed, last in itertools.product(CELLS.values(), SEEDS[:2], (LENGTHS[-1], LONG)):
         losses = losses_of(cell, seed)
-        needed = [length for length in (*LENGTHS, LONG) if length <= last]
+        needed = [length for length in SEARCHED if length <= last]
         field = [one for one in field_of(cell).values() if all((one.key, images) in losses for images in needed)]
         if len(field) < LEAST:
             continue

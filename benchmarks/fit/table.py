@@ -42,6 +42,8 @@ from convsmith.training.setup import Setup
 
 LENGTHS = (2_500, 7_500, 22_500)
 LONG = 67_500
+SEARCHED = (*LENGTHS, LONG)
+"""The lengths that searches are replayed on, for seeds that all networks were trained with at each of them."""
 WHOLE = 180_000
 SEEDS = range(4)
 JUDGED = 4_000

@@ -13,8 +13,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from convsmith.files import write_atomically
 from convsmith.quantities import format_count, format_percent
 from convsmith.report.curves import TITLES, measured
+from convsmith.report.drawing import CHOSEN, GRID, INK, SOFT, write_words
 from convsmith.report.markup import shorten
-from convsmith.report.png import CHOSEN, GRID, INK, SOFT, write_words
 from convsmith.report.view import Report
 
 _COLOURS: Final = {"depth": "#0072b2", "width": "#e69f00", "resolution": "#009e73", "compound": CHOSEN}

@@ -1,27 +1,24 @@
 """``results.png``: the map, the finals and the confusion in one picture, for where a page cannot go.
 
-Drawn without pyplot, so nothing is shared between pictures. Class names may be in any script: they are drawn with the
-first installed fonts that know it, and what no font knows becomes a question mark instead of an empty box.
+Drawn without pyplot, so nothing is shared between pictures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
 from pathlib import Path, PurePath
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, fontManager, get_font
 
 from convsmith.files import write_atomically
 from convsmith.quantities import format_count, format_percent
+from convsmith.report.drawing import CHOSEN, GRID, INK, SOFT, write_words
 from convsmith.report.markup import shorten
-from convsmith.report.ternary import Label, bounds, grid, outline, place, place_labels
+from convsmith.report.ternary import place
+from convsmith.report.ternary_png import Dot, draw_map
 from convsmith.report.view import (
     Confusion,
     Report,
@@ -37,13 +34,6 @@ from convsmith.report.view import (
     title,
 )
 
-INK: Final = "#1b1f24"
-SOFT: Final = "#5a636e"
-GRID: Final = "#e4e8ec"
-CHOSEN: Final = "#c8102e"
-
-_FONTS: Final = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Microsoft YaHei",
-                 "PingFang SC", "Arial Unicode MS", "Noto Sans Arabic", "Noto Sans Devanagari")  # fmt: skip
 _HEAT: Final = LinearSegmentedColormap.from_list(
     "heat", [(0, "#f5f7f9"), (0.02, "#d6e6f2"), (0.3, "#6baed6"), (1, "#08478c")]
 )
@@ -85,66 +75,20 @@ def _draw_title(figure: Figure, report: Report) -> None:
 
 
 def _draw_map(axes: Axes, report: Report) -> None:
-    for start, end in grid():
-        axes.plot(*zip(start, end, strict=True), color=GRID, linewidth=1, zorder=1)
-    axes.plot(*zip(*outline(), strict=True), color=SOFT, linewidth=1, zorder=1)
     shown, lengths = [one for one in report["candidates"] if one.get("shares")], rung_lengths(report)
-    points = [place(one["shares"]) for one in shown]
-    chosen = place(report["chosen"]["shares"])
-    early = [early_accuracy(one, lengths) for one in shown]
-    pairs = zip(early, shown, strict=True)
-    compared = [accuracy for accuracy, one in pairs if accuracy is not None and not one["failure"]] or [0.0]
-    highest = max(compared)
-    limits = (min(float(np.percentile(compared, 10)), highest - 1e-3), highest)  # equal networks need a scale too
-    scale = Normalize(*limits)
-    for at, one, accuracy in zip(points, shown, early, strict=True):
-        if one["failure"] or reached(one, lengths) == "not trained":
-            axes.plot(*at, "x", color=SOFT, ms=7, zorder=2, clip_on=False)
-            continue
-        axes.scatter(
-            *at,
-            color="white" if accuracy is None else colormaps["cividis"](scale(accuracy)),
-            marker="D" if one["origin"].startswith("rule:") else "o",
-            s=220 if one["final"] else 40 + 45 * rung_reached(one, lengths),
-            edgecolors=INK,
-            linewidths=0.8,
-            zorder=3,
-            clip_on=False,
+    dots = [
+        Dot(
+            place(one["shares"]),
+            early_accuracy(one, lengths),
+            220 if one["final"] else 40 + 45 * rung_reached(one, lengths),
+            rule=one["origin"].startswith("rule:"),
+            trained=not one["failure"] and reached(one, lengths) != "not trained",
         )
-    axes.plot(*chosen, "o", ms=25, mfc="none", mec=CHOSEN, mew=3, zorder=4)
+        for one in shown
+    ]
     rules = [(place(row["shares"]), title(rule)) for rule, row in named(report).items() if row.get("shares")]
-    labels = place_labels([(chosen, "chosen"), *rules], points)
-    _name_points(axes, labels)
-    (left, right), (bottom, top) = bounds([*points, chosen], labels)
-    axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
-    axes.axis("off")
-    axes.set_title("Where the budget went", fontsize=14, color=INK, loc="left", x=0.03)
-    bar = axes.inset_axes((0.25, -0.03, 0.5, 0.022))
-    bar.imshow(np.linspace(0, 1, 256)[None], cmap="cividis", aspect="auto", extent=(*limits, 0.0, 1.0))
-    bar.set_yticks([])
-    bar.xaxis.set_major_formatter(lambda value, _: format_percent(value))
-    bar.locator_params(axis="x", nbins=4)
-    bar.set_xlabel(
-        "accuracy after the first rung (empty: entered later); size: how far it came; diamonds: named rules",
-        color=SOFT,
-        fontsize=10,
-    )
-
-
-def _name_points(axes: Axes, labels: list[Label]) -> None:
-    for label in labels:
-        across, up = label.side
-        axes.annotate(
-            label.text,
-            label.at,
-            (15 * across, 12 * up),
-            textcoords="offset points",
-            ha={1: "left", 0: "center", -1: "right"}[across],
-            va={1: "bottom", 0: "center", -1: "top"}[up],
-            fontsize=10,
-            color=CHOSEN if label.text.startswith("chosen") else INK if any(label.side) else SOFT,
-            zorder=5,
-        )
+    told = "accuracy after the first rung (empty: entered later); size: how far it came; diamonds: named rules"
+    draw_map(axes, dots, rules, place(report["chosen"]["shares"]), told)
 
 
 def _draw_standings(axes: Axes, report: Report) -> None:
@@ -202,22 +146,3 @@ def _write_counts(axes: Axes, shown: Confusion) -> None:
             if cell:
                 color = "white" if share > 0.45 else INK
                 axes.text(column, row, f"{cell:,}", ha="center", va="center", fontsize=10, color=color)
-
-
-def write_words(place: Axes | Figure, x: float, y: float, text: str, *, size: float, **style: Any) -> None:
-    """Write text of any script; dollars are dollars, not mathematics."""
-    weight = style.pop("weight", "normal")
-    fonts = FontProperties(family=list(_fonts()), size=size, weight=weight)
-    known = "".join(character if _has_glyph(character) else "?" for character in text)
-    place.text(x, y, known, fontproperties=fonts, parse_math=False, **style)
-
-
-@cache
-def _fonts() -> Mapping[str, str]:
-    """Files of the installed fonts among those wanted, by family."""
-    installed = {font.name: font.fname for font in fontManager.ttflist}
-    return {name: installed[name] for name in _FONTS if name in installed}
-
-
-def _has_glyph(character: str) -> bool:
-    return any(get_font(file).get_char_index(ord(character)) for file in _fonts().values())

@@ -20,8 +20,8 @@ from PIL import Image
 from convsmith.explain.ghost import Ghostable
 from convsmith.explain.moments import Alike
 from convsmith.explain.points import Point
+from convsmith.report.drawing import CHOSEN, GRID, INK, SOFT
 from convsmith.report.markup import shorten
-from convsmith.report.png import CHOSEN, GRID, INK, SOFT
 from convsmith.report.tiles import NOTHING, Pixels
 
 Array = NDArray[np.float64]

@@ -24,12 +24,12 @@ from convsmith.search.track import Track, in_order
 def promote(
     results: Sequence[Training], count: int, expected: Mapping[str, float] = MappingProxyType({})
 ) -> tuple[Candidate, ...]:
-    """Who goes on after a rung, best first: the ``count`` with the least loss, and four kinds besides.
+    """Who goes on after a rung, best first: the ``count`` with the least expected loss, and four kinds besides.
 
     - those tied with the last of them, at most a quarter of ``count`` more: within one standard error of its mean
       loss, taking the losses of single images to be spread as widely as they are large (exponentially distributed);
     - the best of each stratum (most budget in depth, in width, in resolution);
-    - the best of the named rules;
+    - the best of the named rules, by what is expected and by its own loss: the finals are to know the true one;
     - those with given weights, whose short trainings cannot be compared with others from scratch.
 
     Failed trainings are never promoted.
@@ -41,7 +41,8 @@ def promote(
     limit = _loss(bar, expected) * (1 + 1 / math.sqrt(max(bar.outcome.total, 1)))
     tied = [one for one in ranked[count:] if _loss(one, expected) <= limit][: tolerated(count)]
     best = [next((one for one in ranked if one.candidate.stratum == stratum), None) for stratum in STRATA]
-    best.append(next((one for one in ranked if one.candidate.rule), None))
+    rules = [one for one in ranked if one.candidate.rule]
+    best += [*rules[:1], *_ranked(rules, {})[:1]]
     best += [one for one in ranked if one.candidate.start]
     going = {one.candidate.key for one in (*ranked[:count], *tied, *best) if one is not None}
     return tuple(one.candidate for one in ranked if one.candidate.key in going)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convsmith.report.png import CHOSEN, render_png
+from convsmith.report.drawing import CHOSEN
+from convsmith.report.png import render_png
 from tests.report.sample import fit_report, train_report
 
 

@@ -310,6 +310,13 @@ def test_promote_keeps_the_best_the_strata_and_the_rule(candidate):
     assert [one.design.stage[0].width - 8 for one in going] == [0, 1, 7, 6]
 
 
+def test_promote_keeps_the_best_rule_also_where_another_is_expected_to_be_better(candidate):
+    values = [("draw:0", "width", 0.1), ("rule:dwr", "width", 0.8), ("rule:regnet", "width", 0.9)]
+    done = losses(candidate, [*values, ("rule:uniform", "width", 0.95)])
+    expected = {one.candidate.key: loss for one, loss in zip(done, (0.1, 0.5, 0.3, 0.6), strict=True)}
+    assert [one.origin for one in promote(done, 1, expected)] == ["draw:0", "rule:regnet", "rule:dwr"]
+
+
 def test_the_standing_puts_later_rungs_first_and_leaves_out_what_ever_failed(candidate):
     first = losses(candidate, [("draw:0", "depth", 0.1 * n) for n in range(1, 5)])
     second = losses(candidate, [("draw:0", "depth", loss) for loss in (0.9, 0.8, math.inf)])
