@@ -24,7 +24,6 @@ from matplotlib.figure import Figure
 from networks import CELLS, file_name, known_as
 from table import LONG, SEARCHED, table_name
 
-from convsmith.quantities import format_count, format_percent
 from convsmith.report.drawing import CHOSEN, GRID, INK, SOFT, write_words
 from convsmith.report.ternary import CORNERS, place
 from convsmith.report.ternary_png import Dot, draw_map
@@ -39,7 +38,7 @@ def draw(cell: str, table: Table, found: dict[str, Any], path: Path) -> None:
     figure = Figure(figsize=(16, 9), dpi=100, facecolor="white")
     seeds = len(table.seeds_of(LONG))
     facts = (
-        f"{len(table.candidates)} networks of the same cost, each trained on {format_count(LONG)} images",
+        f"{len(table.candidates)} networks of the same cost, each trained on {LONG:,} images",
         "one seed" if seeds == 1 else f"{seeds} seeds",
         found["machine"]["cpu"],
     )
@@ -59,7 +58,7 @@ def _draw_map(axes: Axes, table: Table, chosen: str) -> None:
         for key, one in table.candidates.items()
     ]
     names = [(at[key], title(known_as(one))) for key, one in table.candidates.items() if known_as(one)]
-    told = f"accuracy after {format_count(LONG)} images; diamonds: rules and published networks; red: ours, most often"
+    told = f"accuracy after {LONG:,} images; diamonds: rules and published networks; red: ours, most often"
     draw_map(axes, dots, names, at[chosen], told)
 
 
@@ -67,9 +66,7 @@ def _draw_order(axes: Axes, table: Table, chosen: str) -> None:
     """How far each network is above the mean of all, after each length."""
     accuracies = {key: [table.accuracy(key, length) for length in SEARCHED] for key in table.candidates}
     means = [statistics.fmean(values) for values in zip(*accuracies.values(), strict=True)]
-    above = {
-        key: [(one - mean) / 100 for one, mean in zip(values, means, strict=True)] for key, values in accuracies.items()
-    }
+    above = {key: [one - mean for one, mean in zip(values, means, strict=True)] for key, values in accuracies.items()}
     best = sorted(above, key=lambda key: -above[key][-1])[:_NAMED]
     for values in above.values():
         axes.plot(SEARCHED, values, color=GRID, linewidth=1, zorder=1)
@@ -81,15 +78,15 @@ def _draw_order(axes: Axes, table: Table, chosen: str) -> None:
         axes.annotate(_named(table, key), (LONG, height), (12, 0), textcoords="offset points", va="center",
                       fontsize=10.5, color=color, annotation_clip=False)  # fmt: skip
     axes.set_xscale("log")
-    axes.set_xticks(SEARCHED, [format_count(length) for length in SEARCHED])
+    axes.set_xticks(SEARCHED, [f"{length:,}" for length in SEARCHED])
     axes.minorticks_off()
-    axes.yaxis.set_major_formatter(lambda value, _: format_percent(value))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:+g}")
     axes.grid(axis="y", color=GRID)
     axes.set_axisbelow(True)
     axes.tick_params(colors=SOFT, length=0)
     axes.spines[:].set_visible(False)
     axes.set_xlabel("training images seen, each a schedule of its own", color=SOFT, fontsize=10)
-    axes.set_title("Accuracy above the mean of all networks", fontsize=14, color=INK, loc="left")
+    axes.set_title("Points of accuracy above the mean of all networks", fontsize=14, color=INK, loc="left")
 
 
 def _named(table: Table, key: str) -> str:
@@ -98,11 +95,11 @@ def _named(table: Table, key: str) -> str:
     return title(known_as(one)) if known_as(one) else f"drawn: {blocks} blocks, {one.design.input[1]} px"
 
 
-def _apart(heights: dict[str, float], least: float = 0.008) -> dict[str, float]:
+def _apart(heights: dict[str, float], least: float = 0.8) -> dict[str, float]:
     """Heights of text, so that no two lie on each other."""
     found = dict[str, float]()
     for key in sorted(heights, key=lambda key: heights[key]):
-        found[key] = max(heights[key], max(found.values(), default=-1.0) + least)
+        found[key] = max(heights[key], max(found.values(), default=-100.0) + least)
     return found
 
 

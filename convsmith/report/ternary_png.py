@@ -68,7 +68,7 @@ def draw_map(axes: Axes, dots: Sequence[Dot], names: Sequence[tuple[Point, str]]
             zorder=3,
             clip_on=False,
         )
-    axes.plot(*chosen, "o", ms=25, mfc="none", mec=CHOSEN, mew=3, zorder=4)
+    axes.plot(*chosen, "o", ms=25, mfc="none", mec=CHOSEN, mew=3, zorder=4, clip_on=False)
     points = [dot.at for dot in dots]
     labels = place_labels([(chosen, "chosen"), *names], points)
     _name_points(axes, labels)
