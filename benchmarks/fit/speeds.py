@@ -1,7 +1,8 @@
 """Which networks learn fast, and how well short trainings tell who is ahead later, on the tables of the experiment.
 
 Speeds are slopes of least squares: how much more the logarithm of the loss changes, by a unit of that of the images,
-for each doubling of the depth, of the widths and of the resolution, and for depthwise convolutions in all blocks.
+for each doubling of the depth, of the widths and of the resolution, and for depthwise convolutions in all blocks. From
+22,500 images on they are given for depth and parameters alone: few networks were trained on 180,000 images.
 
 Ranks are Spearman's, with the losses after the longer training: of the losses after a first rung of all networks, of
 what the surrogate expects from these, and of what it expects when a third of them went on to a second rung, and a third
@@ -27,7 +28,7 @@ import numpy as np
 import trainings
 from networks import CELLS, Cell, field_of
 from scipy.stats import spearmanr
-from table import LENGTHS, LONG, SEARCHED, SEEDS, table_name
+from table import LENGTHS, LONG, SEARCHED, SEEDS, WHOLE, table_name
 
 from convsmith.scaling.axes import total_depth, widths_of
 from convsmith.search import surrogate
@@ -35,6 +36,10 @@ from convsmith.search.candidate import Candidate, Outcome, Training, Work
 
 LEAST: Final = 16
 """Networks trained at both lengths below which a table tells nothing yet."""
+FEW: Final = 8
+"""The same where two slopes are asked for."""
+EARLY: Final = ("depth", "width", "resolution", "depthwise")
+LATE: Final = ("depth", "parameters")
 Losses = Mapping[tuple[str, int], float]
 """Of one seed, by network and images."""
 
@@ -45,23 +50,37 @@ def losses_of(cell: Cell, seed: int) -> Losses:
     return {(key, int(images)): row["loss"] for (key, images), at, row in split if at == seed and "loss" in row}
 
 
-def speeds(field: Sequence[Candidate], losses: Losses, side: int, first: int, last: int) -> dict[str, float]:
-    """By what they go with."""
+def place(candidate: Candidate, side: int) -> dict[str, float]:
+    """What speeds go with."""
+    design = candidate.design
+    widths = widths_of(design)[1 : 1 + len(design.stage)]
+    return {
+        "depth": math.log2(total_depth(design)),
+        "width": statistics.fmean(map(math.log2, widths)),
+        "resolution": math.log2(surrogate.resolved(design, side)),
+        "depthwise": surrogate.depthwise_share(design),
+        "parameters": math.log2(candidate.params),
+    }
 
-    def place(candidate: Candidate) -> list[float]:
-        design = candidate.design
-        widths = widths_of(design)[1 : 1 + len(design.stage)]
-        return [
-            1.0,
-            math.log2(total_depth(design)),
-            statistics.fmean(map(math.log2, widths)),
-            math.log2(surrogate.resolved(design, side)),
-            surrogate.depthwise_share(design),
-        ]
 
+def speeds(
+    field: Sequence[Candidate], losses: Losses, side: int, first: int, last: int, by: Sequence[str] = EARLY
+) -> dict[str, float]:
+    """The slopes between two lengths."""
+    places = [[1.0, *(place(one, side)[name] for name in by)] for one in field]
     fallen = [math.log(losses[one.key, last] / losses[one.key, first]) / math.log(last / first) for one in field]
-    slopes = np.linalg.lstsq(np.array([place(one) for one in field]), np.array(fallen))[0].tolist()
-    return dict(zip(("depth", "width", "resolution", "depthwise"), slopes[1:], strict=True))
+    slopes = np.linalg.lstsq(np.array(places), np.array(fallen))[0].tolist()
+    return dict(zip(by, slopes[1:], strict=True))
+
+
+def late(field: Sequence[Candidate], losses: Losses, side: int) -> dict[str, Any]:
+    """The slopes from 22,500 images on, as far as networks were trained."""
+    found = dict[str, Any]()
+    for last in (LONG, WHOLE):
+        trained = [one for one in field if (one.key, last) in losses]
+        if len(trained) >= FEW:
+            found[str(last)] = {"networks": len(trained), **speeds(trained, losses, side, LENGTHS[-1], last, LATE)}
+    return found
 
 
 def ranks(field: Sequence[Candidate], losses: Losses, side: int, last: int) -> dict[str, float]:
@@ -85,11 +104,11 @@ def ranks(field: Sequence[Candidate], losses: Losses, side: int, last: int) -> d
 
 def without_known_speeds(field: Sequence[Candidate], losses: Losses, side: int, last: int) -> dict[str, float]:
     """As ``ranks``."""
-    known, surrogate.known_speed = surrogate.known_speed, lambda design, side: 0.0
+    known, surrogate.known_change = surrogate.known_change, lambda candidate, images, full, side: 0.0
     try:
         return ranks(field, losses, side, last)
     finally:
-        surrogate.known_speed = known
+        surrogate.known_change = known
 
 
 def main() -> None:
@@ -103,6 +122,7 @@ def main() -> None:
         found[f"{cell.name}, seed {seed}, to {last}"] = {
             "networks": len(field),
             "speeds": speeds(field, losses, cell.side, LENGTHS[0], last),
+            "late speeds": late(field, losses, cell.side) if last == LONG else {},
             "ranks": ranks(field, losses, cell.side, last),
             "ranks without known speeds": without_known_speeds(field, losses, cell.side, last),
         }

@@ -3,8 +3,8 @@
 The logarithm of the loss is a sum of power laws of depth, width and resolution, an effect of each family of blocks, one
 of the cost where networks of several budgets were trained, and the learning speed: how the loss falls with the images
 seen. Depth, width, resolution and family may change that speed: short training favours wide networks (Bello et al.
-2021, arXiv 2103.07579, section 6). That it favours low resolution and depthwise convolutions (``benchmarks/fit/
-speeds.py``) is taken for known beforehand.
+2021, arXiv 2103.07579, section 6). That it favours low resolution and depthwise convolutions, and that deep networks
+and those of many parameters gain most from long training, is taken for known beforehand (``benchmarks/fit/speeds.py``).
 What these leave is a Gaussian process. All of it is one Gaussian process with explicit basis functions (Rasmussen and
 Williams 2006, section 2.7), so the spread of a prediction covers the power laws too.
 """
@@ -34,6 +34,9 @@ _POWER: Final = 0.7  # exponent of the power laws; the process bends them
 _LEVEL: Final = 10.0  # prior variance of the level, in those of the outcomes
 _DEPTHWISE: Final = 0.02  # power of the images by which depthwise convolutions in all blocks slow learning down
 _DOUBLED: Final = 0.03  # the same by which twice the resolution speeds it up
+_LATE: Final = (22_500, 180_000)  # images between which what a network can hold tells
+_DEEPER: Final = 0.015  # power of the images by which twice the depth speeds learning up there
+_LARGER: Final = 0.01  # the same by which twice the parameters do
 _SPEED: Final = 0.1  # prior standard deviation of what place and family do to it beyond these
 _DENSE: Final = frozenset({"conv", "plain", "residual", "bottleneck"})  # the blocks without a depthwise convolution
 _LENGTHS: Final = (0.7, 1.5, 3.0)  # of the process, in standard deviations of the places
@@ -68,7 +71,7 @@ class Surrogate:
         spread = places.std(axis=0)
         self._centre, self._scale = places.mean(axis=0), np.where(spread > 1e-6, spread, 1.0)
         losses = np.log([max(one.outcome.log_loss, 1e-9) for one in good])
-        losses -= lengths * np.array([known_speed(one.candidate.design, side) for one in good])
+        losses -= [known_change(one.candidate, one.work.images, full, side) for one in good]
         self._mean, self._spread = float(losses.mean()), max(float(losses.std()), 1e-9)
         values = (losses - self._mean) / self._spread
         self._keys = np.array([one.candidate.key for one in good])
@@ -154,9 +157,16 @@ class Surrogate:
         return np.hstack(columns)
 
 
-def known_speed(design: Design, side: int = 0) -> float:
-    """The power of the images seen by which the loss grows, beside that of other networks; they all have it fall."""
-    return _DEPTHWISE * depthwise_share(design) - _DOUBLED * math.log2(resolved(design, side))
+def known_change(candidate: Candidate, images: int, full: int, side: int = 0) -> float:
+    """How far the logarithm of the loss after ``images`` is above that after ``full``, as far as that is known before.
+
+    Only its differences between networks mean anything: what all have in common is left out.
+    """
+    design = candidate.design
+    speed = _DEPTHWISE * depthwise_share(design) - _DOUBLED * math.log2(resolved(design, side))
+    late, end = (math.log(min(max(count, _LATE[0]), _LATE[1])) for count in (images, full))
+    holds = _DEEPER * math.log2(total_depth(design)) + _LARGER * math.log2(candidate.params)
+    return speed * math.log(images / full) - holds * (late - end)
 
 
 def resolved(design: Design, side: int) -> int:

@@ -8,10 +8,13 @@ import pytest
 from scipy.stats import spearmanr
 
 from convsmith.scaling import Limits
-from convsmith.scaling.axes import with_resolution
+from convsmith.scaling.axes import Factors, scale, with_resolution
 from convsmith.search.space import Space, make_field
 from convsmith.search.surrogate import Surrogate, matern
 from tests.search.power_law import FULL, log_loss, trained
+
+EARLY = 20_000
+"""Images before depth and parameters are thought to tell."""
 
 
 @pytest.fixture(scope="module")
@@ -65,23 +68,36 @@ def test_what_is_ahead_only_in_short_trainings_is_known_before_there_is_a_longer
 
     def loss(one, images):
         speed = 0.03 * (one.design.stage[-1].block == "inverted_residual") - 0.05 * math.log2(one.design.input[1] / 32)
-        return log_loss(one, FULL) ** 0.15 * (images / FULL) ** (speed - 0.3)
+        return log_loss(one, EARLY) ** 0.15 * (images / EARLY) ** (speed - 0.3)
 
-    short = FULL // 40
-    early, late = ([loss(one, images) for one in networks] for images in (short, FULL))
+    short = EARLY // 40
+    early, late = ([loss(one, images) for one in networks] for images in (short, EARLY))
     done = [trained(one, short, value) for one, value in zip(networks, early, strict=True)]
-    expected = list(Surrogate(done, FULL).expected(networks).values())
+    expected = list(Surrogate(done, EARLY).expected(networks).values())
     assert spearmanr(early, late).statistic < 0.75
     assert spearmanr(expected, late).statistic > 0.85
+
+
+def test_deep_and_large_networks_are_expected_to_gain_most_from_long_training(networks):
+    dense = [one for one in networks if all(stage.block == "residual" for stage in one.design.stage)]
+    base = dense[0]
+    deep = dataclasses.replace(base, key="deep", design=scale(base.design, Factors(depth=2)))
+    large = dataclasses.replace(base, key="large", params=4 * base.params)
+    for better in (deep, large):
+        done = [trained(one, EARLY, 1.0) for one in (*dense, better)]
+        soon, late, later = (Surrogate(done, end).expected([base, better]) for end in (EARLY, 180_000, 1_000_000))
+        assert soon[better.key] == pytest.approx(soon[base.key], rel=1e-3)
+        assert late[better.key] < 0.99 * late[base.key]
+        assert later[better.key] / later[base.key] == pytest.approx(late[better.key] / late[base.key], rel=1e-3)
 
 
 def test_pixels_beyond_those_of_the_images_are_not_thought_to_teach_more(networks):
     dense = [one for one in networks if all(stage.block == "residual" for stage in one.design.stage)]
     least, *_, most = sorted(dense, key=lambda one: one.design.input[1])
-    done = [trained(one, FULL // 10, 1.0) for one in dense]
-    seen = Surrogate(done, FULL).expected([least, most])
+    done = [trained(one, EARLY // 10, 1.0) for one in dense]
+    seen = Surrogate(done, EARLY).expected([least, most])
     assert seen[most.key] < 0.97 * seen[least.key]
-    alike = Surrogate(done, FULL, side=least.design.input[1]).expected([least, most])
+    alike = Surrogate(done, EARLY, side=least.design.input[1]).expected([least, most])
     assert alike[most.key] == pytest.approx(alike[least.key], rel=1e-6)
 
 
