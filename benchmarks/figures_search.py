@@ -50,6 +50,9 @@ def experiment(result: Result) -> Iterator[Row]:
             yield Row(f"best of the rules, {name}, trained {way}, {time}", f"{rules[name][way]:.2f} %")
         for claim, holds in result["claims"][time].items():
             yield Row(f"{claim}, {time}", "holds" if holds else "does not hold")
+    for network, by_length in result["trained longer"].items():
+        lengths = ", ".join(f"{int(length):,}" for length in by_length)
+        yield Row(f"{network}: after {lengths} images", ", ".join(f"{one:.1f}" for one in by_length.values()) + " %")
 
 
 def warm(result: Result) -> Iterator[Row]:

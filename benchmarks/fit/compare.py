@@ -42,8 +42,9 @@ from arms import Arm, Task, halving, one_epoch, ours, random_search, variant
 from networks import CELLS, Cell, field_of, file_name, known_as
 from optuna_arms import asha, tpe
 from scipy.stats import spearmanr
-from table import JUDGED, LENGTHS, LONG, SEARCHED, SEEDS, WHOLE, bits, jobs_of, table_name
+from table import FURTHEST, JUDGED, LENGTHS, LONG, SEARCHED, SEEDS, WHOLE, bits, jobs_of, table_name
 
+from convsmith.quantities import format_count
 from convsmith.search.candidate import Candidate, Outcome, Training, Work
 from convsmith.search.planning import make_plan
 from convsmith.search.policy import Load, policy_for
@@ -87,9 +88,9 @@ class Table:
     def row(self, key: str, length: int, seed: int) -> trainings.Row:
         return self._rows[key, str(length), seed]
 
-    def has(self, key: str, length: int) -> bool:
-        """Whether a network was trained so long, with any seed."""
-        return any((key, str(length), seed) in self._rows for seed in SEEDS)
+    def lengths(self, key: str) -> list[int]:
+        """How long a network was trained, with any seed."""
+        return sorted({int(length) for one, length, _ in self._rows if one == key})
 
     def seeds_of(self, length: int) -> list[int]:
         """Seeds for which all networks were trained so long."""
@@ -113,7 +114,7 @@ class Table:
         return any("failure" in self.row(key, length, seed) for length in SEARCHED for seed in self.seeds)
 
 
-def between(images: float, lengths: Sequence[int] = (*SEARCHED, WHOLE)) -> tuple[int, int, float]:
+def between(images: float, lengths: Sequence[int] = (*SEARCHED, WHOLE, FURTHEST)) -> tuple[int, int, float]:
     """Those of the lengths that are around a number of images, and how far it lies towards the second."""
     position = float(np.interp(math.log(images), np.log(lengths), range(len(lengths))))
     lower = min(int(position), len(lengths) - 2)
@@ -202,7 +203,7 @@ def replay(table: Table, count: int, repeats: int) -> dict[str, Any]:
     def beside(rule: Candidate) -> dict[str, Any]:
         spent = seconds / table.pace(rule.key)
         found = {"as long": table.accuracy(rule.key, lengths)}
-        if count * LENGTHS[-1] <= WHOLE and table.has(rule.key, WHOLE):
+        if count * LENGTHS[-1] <= WHOLE and WHOLE in table.lengths(rule.key):
             found["in equal time"] = table.accuracy(rule.key, min(spent, WHOLE))
         above = {way: harness.interval([value - other for value in ours_found]) for way, other in found.items()}
         return {**found, "images in equal time": spent, "ours above": above}
@@ -247,6 +248,24 @@ def rank_correlations(table: Table) -> dict[str, dict[str, float]]:
         ways["expected"] = functools.partial(expected, target)
         found[str(target)] = {name: mean(way, target, seeds) for name, way in ways.items()} if seeds else {}
     return found
+
+
+def longer(table: Table) -> dict[str, dict[str, float]]:
+    """Accuracies after each length, in points, of the networks that were trained longer than searches are judged by."""
+    found = dict[str, dict[str, float]]()
+    for key, one in table.candidates.items():
+        lengths = [length for length in table.lengths(key) if length >= LENGTHS[-1]]
+        if lengths[-1] > WHOLE:
+            found[described(one)] = {str(length): table.accuracy(key, length) for length in lengths}
+    return found
+
+
+def described(one: Candidate) -> str:
+    """A network in a few words."""
+    blocks = sum(stage.depth for stage in one.design.stage)
+    return (
+        f"{known_as(one) or 'drawn'}, {blocks} blocks, {one.design.input[1]} px, {format_count(one.params)} parameters"
+    )
 
 
 def claims(cell: Cell, times: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, bool]]:
@@ -305,7 +324,8 @@ def main() -> None:
     times = {name: replay(table, count, given.repeats) for name, count in TIMES.items()}
     about: dict[str, Any] = {"repeats": given.repeats, "seeds": len(table.seeds), "networks": len(table.candidates)}
     about["rank correlation with the longest"] = rank_correlations(table)
-    done = {"trainings": {"done": len(rows), "planned": len(jobs_of(cell))}}
+    done = {"trainings": {"done": len(rows), "planned": len({*jobs_of(cell), *rows})}}
+    about["trained longer"] = longer(table)
     harness.write(file_name(given.cell), {**about, **done, "claims": claims(cell, times), "times": times})
 
 

@@ -4,9 +4,11 @@ Each is trained on the same 8,500 images by the recipe of ``fit``, with a comple
 twice: by its loss on the 1,500 select images, and by which of 4,000 test images it gets right. Seconds are those of the
 processor, so what else runs here plays no part. On two seeds each is also trained three times as long, as what a
 search delivers is. Networks of the rules cost no search, and so may spend all of its time on one training: on one seed
-they are trained eight times as long, which is all of the shorter time that searches have.
+they are trained eight times as long, which is all of the shortest time that searches have. A few networks were trained
+three times longer still.
 
 python benchmarks/fit/table.py cifar10-20k CELL    # goes on where it was stopped; --so-far says how far that is
+python benchmarks/fit/table.py cifar10-20k CELL --beside KEY 540000    # this one alone, which is not planned
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ LONG = 67_500
 SEARCHED = (*LENGTHS, LONG)
 """The lengths that searches are replayed on, for seeds that all networks were trained with at each of them."""
 WHOLE = 180_000
+FURTHEST = 540_000
 SEEDS = range(4)
 JUDGED = 4_000
 
@@ -107,8 +110,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("cell", choices=CELLS)
     parser.add_argument("--so-far", action="store_true")
+    parser.add_argument("--beside", nargs=2, metavar=("NETWORK", "IMAGES"), help="one training more than planned")
     given = parser.parse_args()
     cell, name = CELLS[given.cell], table_name(given.cell)
+    jobs = [(" | ".join(given.beside), SEEDS[0])] if given.beside else jobs_of(cell)
     if not given.so_far:
         with tempfile.TemporaryDirectory() as cache:
             os.environ["CONVSMITH_CACHE"] = cache
@@ -116,8 +121,7 @@ def main() -> None:
             images, _ = images_of(cell, given.folder)
             for side in {one.design.input[1] for one in field_of(cell).values()}:
                 images.at(side)
-            trainings.run(name, jobs_of(cell), functools.partial(one, cell, given.folder), anew=False)
-    jobs = jobs_of(cell)
+            trainings.run(name, jobs, functools.partial(one, cell, given.folder), anew=False)
     done = trainings.done(name)
     sys.stdout.write(f"{len([job for job in jobs if job in done])} of {len(jobs)} trainings of {given.cell}\n")
 
