@@ -30,6 +30,10 @@ def speeds(result: Result) -> Iterator[Row]:
         unknown = found["ranks without known speeds"]
         told = ", ".join(f"{way} {rank:.2f} ({unknown[way]:.2f})" for way, rank in found["ranks"].items())
         yield Row(f"rank correlation with the end, and without known speeds; {name}", told)
+        for last, late in found["late speeds"].items():
+            slopes = f"{late['depth']:+.3f} for twice the depth, {late['parameters']:+.3f} for twice the parameters"
+            what = f"late learning speed, {name.partition(', to ')[0]}, 22,500 to {int(last):,} images"
+            yield Row(f"{what} ({late['networks']} networks)", slopes)
 
 
 def experiment(result: Result) -> Iterator[Row]:
