@@ -262,9 +262,9 @@ SECTIONS = (
         "As above, with one seed, so that finals repeat one training, and without trainings of 180,000 images. The "
         "first two claims hold beside rules trained as long as what ours hands over, in all times. The third holds "
         "in the shortest time; in the longest ours is level with halving, ASHA and one epoch, which all find the "
-        "best network, and ahead of the others; in between random search and TPE are up to a sixth of a point ahead. What "
-        "the surrogate is given of long training was decided before any of these networks had been trained on "
-        "67,500 images.",
+        "best network, and ahead of the others; in between random search and TPE are up to a sixth of a point "
+        "ahead. What the surrogate is given of long training was decided before any of these networks had been "
+        "trained on 67,500 images.",
     ),
 )
 
