@@ -45,6 +45,7 @@ from scipy.stats import spearmanr
 from table import FURTHEST, JUDGED, LENGTHS, LONG, SEARCHED, SEEDS, WHOLE, bits, jobs_of, table_name
 
 from convsmith.quantities import format_count
+from convsmith.scaling.axes import total_depth
 from convsmith.search.candidate import Candidate, Outcome, Training, Work
 from convsmith.search.planning import make_plan
 from convsmith.search.policy import Load, policy_for
@@ -262,10 +263,9 @@ def longer(table: Table) -> dict[str, dict[str, float]]:
 
 def described(one: Candidate) -> str:
     """A network in a few words."""
-    blocks = sum(stage.depth for stage in one.design.stage)
-    return (
-        f"{known_as(one) or 'drawn'}, {blocks} blocks, {one.design.input[1]} px, {format_count(one.params)} parameters"
-    )
+    design = one.design
+    what = f"{total_depth(design)} blocks, {design.input[1]} px, {format_count(one.params)} parameters"
+    return f"{known_as(one) or 'drawn'}, {what}"
 
 
 def claims(cell: Cell, times: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, bool]]:

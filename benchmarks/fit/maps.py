@@ -28,6 +28,7 @@ from convsmith.report.drawing import CHOSEN, GRID, INK, SOFT, write_words
 from convsmith.report.ternary import CORNERS, place
 from convsmith.report.ternary_png import Dot, draw_map
 from convsmith.report.view import title
+from convsmith.scaling.axes import total_depth
 
 _NAMED: Final = 5
 _SIZE: Final = 110
@@ -42,8 +43,8 @@ def draw(cell: str, table: Table, found: dict[str, Any], path: Path) -> None:
         "one seed" if seeds == 1 else f"{seeds} seeds",
         found["machine"]["cpu"],
     )
-    write_words(figure, 0.02, 0.945, f"The experiment: {cell} multiply-adds" if cell.endswith("M") else cell,
-                size=20, weight="bold", color=INK)  # fmt: skip
+    what = f"The experiment: {cell}{' multiply-adds' if cell.endswith('M') else ''}"
+    write_words(figure, 0.02, 0.945, what, size=20, weight="bold", color=INK)
     write_words(figure, 0.02, 0.905, "   ·   ".join(facts), size=14, color=SOFT)
     chosen = found["times"]["longest"]["arms"]["ours"]["most often"]["network"]
     _draw_map(figure.add_axes((0.01, 0.08, 0.46, 0.76)), table, chosen)
@@ -91,8 +92,8 @@ def _draw_order(axes: Axes, table: Table, chosen: str) -> None:
 
 def _named(table: Table, key: str) -> str:
     one = table.candidates[key]
-    blocks = sum(stage.depth for stage in one.design.stage)
-    return title(known_as(one)) if known_as(one) else f"drawn: {blocks} blocks, {one.design.input[1]} px"
+    drawn = f"drawn: {total_depth(one.design)} blocks, {one.design.input[1]} px"
+    return title(known_as(one)) if known_as(one) else drawn
 
 
 def _apart(heights: dict[str, float], least: float = 0.8) -> dict[str, float]:
