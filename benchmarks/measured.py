@@ -263,8 +263,8 @@ SECTIONS = (
         "first two claims hold beside rules trained as long as what ours hands over, in all times. The third holds "
         "in the shortest time; in the longest ours is level with halving, ASHA and one epoch, which all find the "
         "best network, and ahead of the others; in between random search and TPE are up to a sixth of a point "
-        "ahead. What the surrogate is given of long training was decided before any of these networks had been "
-        "trained on 67,500 images.",
+        "ahead. What the surrogate is given of long training was decided before these trainings of 67,500 images "
+        "were looked at.",
     ),
 )
 

@@ -13,12 +13,12 @@ from convsmith.search.track import Track, in_order
 
 
 def run_finals(
-    track: Track, standing: Sequence[Candidate], full: int, seeds: int, seed: int
+    track: Track, standing: Sequence[Candidate], rules: Sequence[Candidate], full: int, seeds: int, seed: int
 ) -> tuple[list[Training], dict[str, Candidate]]:
     """Finals of the first in the standing, the best rule and given weights; of the next ones only if all of these fail.
 
-    Planned for are ``full`` images and so many ``seeds``. Returns the trainings, and who entered by the keys of the
-    standing.
+    The best of the ``rules`` is the first that is still there. Planned for are ``full`` images and so many ``seeds``.
+    Returns the trainings, and who entered by the keys of the standing.
     """
     finals: list[Training] = []
     settled: dict[str, Candidate] = {}
@@ -26,7 +26,8 @@ def run_finals(
     number = 0
     while waiting and all(training.outcome.failed for training in finals):
         number += 1
-        among = functools.partial(_finalists, track, tuple(waiting.values()), full, seeds)
+        rule = [candidate for candidate in rules if candidate.key in waiting][:1]
+        among = functools.partial(_finalists, track, tuple(waiting.values()), rule, full, seeds)
         chosen = track.decide(f"finals {number}", among)
         track.emit("finals", chosen)
         before = [waiting.pop(key) for key in chosen["candidates"]]
@@ -40,10 +41,11 @@ def run_finals(
     return finals, settled
 
 
-def _finalists(track: Track, standing: Sequence[Candidate], full: int, seeds: int) -> dict[str, Any]:
+def _finalists(
+    track: Track, standing: Sequence[Candidate], rule: Sequence[Candidate], full: int, seeds: int
+) -> dict[str, Any]:
     """Keys, images and seeds of the finals: one more finalist where that leaves the seeds and length planned for."""
-    always = [candidate for candidate in standing if candidate.rule][:1]
-    always += [candidate for candidate in standing if candidate.start]
+    always = [*rule, *(candidate for candidate in standing if candidate.start)]
 
     def plan(best: int) -> tuple[list[Candidate], FinalsPlan]:
         field = list({candidate.key: candidate for candidate in (*standing[:best], *always)}.values())

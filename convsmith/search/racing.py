@@ -19,7 +19,7 @@ from convsmith.search.delivery import run_delivery
 from convsmith.search.finals import run_finals
 from convsmith.search.plan import Plan
 from convsmith.search.policy import Load, Policy
-from convsmith.search.rungs import run_rungs
+from convsmith.search.rungs import run_rungs, stand
 from convsmith.search.track import Emit, Track
 
 
@@ -126,7 +126,9 @@ def race(
     rungs, standing, full = run_rungs(track, known, entrants, plan, seed)
     tried = {training.candidate.key for rung in rungs for training in rung}
     standing = (*standing, *(candidate for candidate in entrants if candidate.key not in tried))
-    finals, settled = run_finals(track, standing, full, plan.finals.seeds, seed)
+    # finals are about as long as the last rung; the standing looks ahead to a much longer training
+    measured = [candidate for candidate in (*stand(rungs), *standing) if candidate.rule]
+    finals, settled = run_finals(track, standing, measured, full, plan.finals.seeds, seed)
     standing = tuple(settled.get(candidate.key, candidate) for candidate in standing)
     good = {training.candidate.key for training in finals if not training.outcome.failed}
     if not good:
@@ -141,7 +143,7 @@ def race(
         rungs=tuple(tuple(rung) for rung in rungs),
         finals=tuple(finals),
         finalists=tuple({one.key: one for one in standing if one.key in good}.values()),
-        best_rule=next((candidate for candidate in standing if candidate.rule), None),
+        best_rule=next((settled.get(candidate.key, candidate) for candidate in measured), None),
         stopped=stopped,
         dropped=dict(track.dropped),
         delivered=delivered,

@@ -76,9 +76,8 @@ def test_every_stratum_and_the_best_rule_survive_every_rung(world, memory):
             for stratum in ("depth", "width", "resolution"):
                 assert next(c for c in ranked if c.stratum == stratum).key in present
             assert next(c for c in ranked if c.rule).key in present
-        assert result.best_rule.key == next(
-            key for key in orders[-1] if key in {t.candidate.key for t in result.rungs[-1] if t.candidate.rule}
-        )
+        rules = [training for training in result.rungs[-1] if training.candidate.rule]
+        assert result.best_rule == min(rules, key=lambda training: training.outcome.log_loss).candidate
         assert result.best_rule in result.finalists
 
 
