@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from figures import Result, Row, at_least, at_most, percent, progress
 
-from convsmith.quantities import format_count, format_seconds
+from convsmith.quantities import format_count, format_probability, format_seconds
 
 
 def intervals(result: Result) -> Iterator[Row]:
@@ -34,6 +34,16 @@ def speeds(result: Result) -> Iterator[Row]:
             slopes = f"{late['depth']:+.3f} for twice the depth, {late['parameters']:+.3f} for twice the parameters"
             what = f"late learning speed, {name.partition(', to ')[0]}, 22,500 to {int(last):,} images"
             yield Row(f"{what} ({late['networks']} networks)", slopes)
+
+
+def saturation(result: Result) -> Iterator[Row]:
+    for axis, curve in result["curves"].items():
+        first, *_, last = (one for one in curve["points"] if one["accuracy"] is not None)
+        low, high = (percent(end) for end in last["ci95"])
+        cost = f"{format_count(first['macs'])} to {format_count(last['macs'])} multiply-adds"
+        found = f"{percent(first['accuracy'])} to {percent(last['accuracy'])} ({low} to {high}; {last['seeds']} seeds)"
+        yield Row(f"{axis}, {cost}", found)
+    yield Row("in words", result["sentence"])
 
 
 def experiment(result: Result) -> Iterator[Row]:
@@ -86,7 +96,7 @@ def fit_photographs(result: Result) -> Iterator[Row]:
         found = f"{percent(rule['accuracy'])} ({low} to {high})"
         yield Row(
             f"what the rule {name} makes of the budget",
-            found if better is None else f"{found}; behind with probability {percent(better)}",
+            found if better is None else f"{found}; behind with probability {format_probability(better)}",
         )
     macs, budget = [row["macs"] for row in result["candidates"]], result["budget"]["macs"]
     within = sum(0.97 * budget < one <= budget for one in macs) / len(macs)

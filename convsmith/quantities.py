@@ -173,6 +173,12 @@ def format_percent(fraction: float, digits: int = 1, *, signed: bool = False) ->
     return f"{fraction * 100:{'+' if signed else ''}.{digits}f} %"
 
 
+def format_probability(value: float) -> str:
+    """``0.9753`` is ``97.5 %``; one so near to none or to all that it would be rounded to it says only that."""
+    text = format_percent(value)
+    return {"0.0 %": "< 0.1 %", "100.0 %": "> 99.9 %"}.get(text, text)
+
+
 def format_shape(shape: Sequence[int], sign: str = "x") -> str:
     """``(3, 224, 224)`` is ``3x224x224``, or has another sign between the sizes."""
     return sign.join(str(size) for size in shape)

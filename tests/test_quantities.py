@@ -14,6 +14,7 @@ from convsmith.quantities import (
     format_count,
     format_list,
     format_percent,
+    format_probability,
     format_seconds,
     format_shape,
     parse_bytes,
@@ -193,6 +194,12 @@ def test_fractions_and_shapes_are_written():
     assert format_percent(0.131, signed=True) == "+13.1 %"
     assert format_percent(-0.5, 0, signed=True) == "-50 %"
     assert format_shape((3, 224, 160)) == "3x224x160"
+
+
+def test_a_probability_is_never_said_to_be_none_or_all():
+    assert format_probability(0.9753) == "97.5 %"
+    assert [format_probability(value) for value in (1.0, 0.9996, 0.9994)] == ["> 99.9 %", "> 99.9 %", "99.9 %"]
+    assert [format_probability(value) for value in (0.0, 0.0004, 0.0006)] == ["< 0.1 %", "< 0.1 %", "0.1 %"]
 
 
 @given(st.integers(1, 10**15 - 1))

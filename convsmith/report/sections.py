@@ -9,7 +9,15 @@ from typing import Any, Final
 from convsmith.analysis import Section, cost, sections
 from convsmith.design import lower, parse_design
 from convsmith.errors import ConvsmithError
-from convsmith.quantities import count_of, format_bytes, format_count, format_percent, format_seconds, format_shape
+from convsmith.quantities import (
+    count_of,
+    format_bytes,
+    format_count,
+    format_percent,
+    format_probability,
+    format_seconds,
+    format_shape,
+)
 from convsmith.report.markup import Markup, details, element, html, join, lines, table
 from convsmith.report.view import (
     Confusion,
@@ -263,7 +271,7 @@ def _bar(row: Standing, low: float, high: float) -> Markup:
 def _probability(row: Standing) -> str | Markup:
     if row.chosen_better is None:
         return _NOTHING
-    return "> 99.9 %" if row.chosen_better > 0.9995 else format_percent(row.chosen_better)
+    return format_probability(row.chosen_better)
 
 
 def _strip(text: str) -> Markup:

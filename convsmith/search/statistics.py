@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
-from convsmith.quantities import format_list, format_percent
+from convsmith.quantities import format_list, format_percent, format_probability
 from convsmith.search.candidate import Candidate, Outcome, Training
 from convsmith.search.resampling import ALIKE, Spread, Table, assumed_spread, optimism, resampled_means, widening
 from convsmith.training.metrics import wilson
@@ -314,7 +314,7 @@ def _against_rule(judgement: Judgement) -> str:
     points = format_percent(abs(against.difference)).removesuffix(" %")
     return (
         f" The best rule is {rule.candidate.rule}, {points} points {side}; the network beats it with probability "
-        f"{format_percent(against.probability, 0)}."
+        f"{format_probability(against.probability)}."
     )
 
 

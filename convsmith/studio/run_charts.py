@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from convsmith.jobs.fit_score import Scorer
 from convsmith.jobs.replay import Event, Session
-from convsmith.quantities import format_count, format_percent
+from convsmith.quantities import format_count, format_percent, format_probability
 from convsmith.report.curves import COLOURS, measured
 from convsmith.report.view import Standing
 from convsmith.search.space import Field
@@ -58,7 +58,7 @@ def cells(row: Standing) -> list[str]:
         "–" if row.interval is None else f"{format_percent(row.interval[0])} – {format_percent(row.interval[1])}",
         "–" if row.macs is None else format_count(row.macs),
         "–" if row.params is None else format_count(row.params),
-        "–" if row.chosen_better is None else format_percent(row.chosen_better, 0),
+        "–" if row.chosen_better is None else format_probability(row.chosen_better),
     ]
 
 

@@ -1,7 +1,11 @@
 """The page of what is measured says what the committed results say, and the README only what the page says."""
 
 import importlib.util
+import json
+import re
+import statistics
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -51,3 +55,24 @@ def test_the_readme_quotes_the_page():
     for line in quoted:
         found = line.split("|")[2].strip()
         assert f"| {found} |" in PAGE, line
+
+
+def test_what_the_readme_says_of_splits_is_what_was_trained():
+    results = ROOT / "benchmarks" / "results"
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    found = dict[int, dict[str, list[float]]]()
+    for line in (results / "fit_photographs_6M_table.ndjson").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        network, images = row["arm"].split(" | ")
+        found.setdefault(int(images), {}).setdefault(network, []).append(100 * row["accuracy"])
+    spreads = {images: _spread(map(statistics.fmean, of.values())) for images, of in found.items() if len(of) == 36}
+    assert len(spreads) == 4
+    [behind] = re.findall(r"Some splits are (\d+) points behind the best, however long", text)
+    assert int(behind) <= min(spreads.values()) < int(behind) + 2
+    [apart] = re.findall(r"after 64 passes those that were looked at are within ([\d.]+) points", text)
+    assert apart == f"{_spread(map(statistics.fmean, found[540_000].values())):.1f}"
+
+
+def _spread(values: Iterable[float]) -> float:
+    ordered = sorted(values)
+    return ordered[-1] - ordered[0]

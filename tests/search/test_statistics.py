@@ -237,7 +237,7 @@ def test_the_verdict_says_it_in_words(candidate):
     assert text.startswith(
         "The network draw-0 reaches 98.0 % in the finals (97.3 % to 98.5 %; 3 seeds). It ties with draw-1."
     )
-    assert text.endswith("The best rule is dwr, 3.0 points behind; the network beats it with probability 100 %.")
+    assert text.endswith("The best rule is dwr, 3.0 points behind; the network beats it with probability > 99.9 %.")
     assert "It is clearly the best of the finals. It is what the rule dwr makes" in verdict(
         judge([*finals(candidate(2, "rule:dwr", "width"), rows(2000, 4)), *ours])
     )
