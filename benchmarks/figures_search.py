@@ -36,6 +36,12 @@ def speeds(result: Result) -> Iterator[Row]:
             yield Row(f"{what} ({late['networks']} networks)", slopes)
 
 
+def processes(result: Result) -> Iterator[Row]:
+    for way, ratio in result["times as fast as one process"].items():
+        found = f"{ratio['median']:.2f} times ({ratio['minimum']:.2f} to {ratio['maximum']:.2f})"
+        yield Row(f"{way}, over one process with one thread", found)
+
+
 def saturation(result: Result) -> Iterator[Row]:
     for axis, curve in result["curves"].items():
         first, *_, last = (one for one in curve["points"] if one["accuracy"] is not None)

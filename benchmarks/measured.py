@@ -200,6 +200,13 @@ SECTIONS = (
         "What is not training, above all reading images and timing networks, takes as long in a longer run. Finals "
         "compare networks after short trainings; the long one, of 92 passes, is compared with nothing.",
     ),
+    Section(
+        "Trainings of a search at the same time",
+        "processes",
+        "python benchmarks/processes.py FOLDER",
+        figures_search.processes,
+        "Eight trainings of networks of 8M multiply-adds, five times in turn.",
+    ),
     Section("A study that workers share in PostgreSQL", "study", "python benchmarks/study.py", figures.study),
     Section("The studio in Debian's chromium", "studio", "python benchmarks/studio.py", figures.studio),
     Section("Intervals of `fit`", "intervals", "python benchmarks/intervals.py", figures_search.intervals),
@@ -232,6 +239,16 @@ SECTIONS = (
         "The surrogate knows these speeds before anything is trained, and was given figures between those of the "
         "two data sets and half of the late ones; so what it gains here is no forecast of what it gains on other "
         "images.",
+    ),
+    Section(
+        "Saturation curves: depth, width and resolution raised alone and together",
+        "fit_saturation",
+        "python benchmarks/fit/saturation.py FOLDER --minutes 40 --out RUN",
+        figures_search.saturation,
+        "From a base of three blocks at half the side of the images, each network trained on 79,000 images. Resolution "
+        "ends where the images do: 32 pixels. Depth alone gains a point with its first doubling and loses after, "
+        "where in EfficientNet's figure of ImageNet it pays as the others do. Twenty-two blocks learn slowly, so "
+        "that is of trainings of this length, 8 passes.",
     ),
     Section(
         "The experiment: 10,000 photographs, 6M multiply-adds",

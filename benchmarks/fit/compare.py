@@ -10,6 +10,7 @@ images: that is what they are judged by.
 
 Accuracies are means over the seeds of the table that were trained so long. Seeds of a search are those at which all
 networks were trained at all lengths, up to the longest: where there are fewer than finals ask for, they come again.
+Intervals of differences hold the chance of the repeats and of the images that judge, not that of these few seeds.
 Whether intervals cover the truth cannot be told by so few: ``intervals.py`` tells it.
 
 A rule costs no search, nor does a published network that is fitted to the budget. Each is therefore given twice:
@@ -40,6 +41,7 @@ import numpy as np
 import trainings
 from arms import Arm, Task, halving, one_epoch, ours, random_search, variant
 from networks import CELLS, Cell, field_of, file_name, known_as
+from numpy.typing import NDArray
 from optuna_arms import asha, tpe
 from scipy.stats import spearmanr
 from table import FURTHEST, JUDGED, LENGTHS, LONG, SEARCHED, SEEDS, WHOLE, bits, jobs_of, table_name
@@ -52,6 +54,8 @@ from convsmith.search.policy import Load, policy_for
 from convsmith.search.statistics import cheapest, fastest
 from convsmith.search.surrogate import Surrogate
 from convsmith.training.evaluate import RANKING_IMAGES, RECALIBRATION_IMAGES
+
+Array = NDArray[np.float64]
 
 LOAD: Final = Load(
     train=8_500,
@@ -103,13 +107,20 @@ class Table:
 
     def accuracy(self, key: str, images: float) -> float:
         """The mean over seeds, in points."""
+        return 100 * float(self.right(key, images).mean())
+
+    def right(self, key: str, images: float) -> Array:
+        """In which share of the seeds a network gets each judged image right, (images,)."""
         low, high, share = between(images)
         weights = {length: weight for length, weight in ((low, 1 - share), (high, share)) if weight}
         seeds = [seed for seed in SEEDS if all((key, str(length), seed) in self._rows for length in weights)]
-        rows = [
-            [weight * self.row(key, length, seed)["accuracy"] for seed in seeds] for length, weight in weights.items()
-        ]
-        return 100 * float(np.mean(np.sum(rows, axis=0)))
+        return sum(
+            (
+                weight * np.mean([bits(self.row(key, length, seed), JUDGED) for seed in seeds], axis=0)
+                for length, weight in weights.items()
+            ),
+            start=np.zeros(JUDGED),
+        )
 
     def _fails(self, key: str) -> bool:
         return any("failure" in self.row(key, length, seed) for length in SEARCHED for seed in self.seeds)
@@ -185,6 +196,7 @@ def replay(table: Table, count: int, repeats: int) -> dict[str, Any]:
     plan = make_plan(seconds, [*rules, *draws[: POLICY.draws]], paces, LOAD, POLICY)
     long = plan.delivery.images or plan.finals.images
     found: dict[str, list[dict[str, float]]] = {arm: [] for arm in ARMS}
+    judged: dict[str, list[Array]] = {arm: [] for arm in ARMS}
     chosen: dict[str, Counter[str]] = {arm: Counter() for arm in ARMS}
     best = max(table.accuracy(key, long) for key in table.candidates)
     best_rule = max(rules, key=lambda one: table.accuracy(one.key, long))
@@ -194,19 +206,20 @@ def replay(table: Table, count: int, repeats: int) -> dict[str, Any]:
         for arm, search in ARMS.items():
             machine = TableMachine(table, seed)
             end = search(task, machine)
-            truth = table.accuracy(end.chosen.key, end.images)
+            judged[arm].append(table.right(end.chosen.key, end.images))
+            truth = 100 * float(judged[arm][-1].mean())
             chosen[arm][end.chosen.key] += 1
             found[arm].append({"accuracy": truth, "regret": best - table.accuracy(end.chosen.key, long),
                                "seconds": machine.now, "images": end.images})  # fmt: skip
     lengths = statistics.fmean(row["images"] for row in found["ours"])
-    ours_found = [row["accuracy"] for row in found["ours"]]
 
     def beside(rule: Candidate) -> dict[str, Any]:
         spent = seconds / table.pace(rule.key)
-        found = {"as long": table.accuracy(rule.key, lengths)}
+        images = {"as long": lengths}
         if count * LENGTHS[-1] <= WHOLE and WHOLE in table.lengths(rule.key):
-            found["in equal time"] = table.accuracy(rule.key, min(spent, WHOLE))
-        above = {way: harness.interval([value - other for value in ours_found]) for way, other in found.items()}
+            images["in equal time"] = min(spent, WHOLE)
+        found = {way: table.accuracy(rule.key, length) for way, length in images.items()}
+        above = {way: _above(judged["ours"], [table.right(rule.key, length)]) for way, length in images.items()}
         return {**found, "images in equal time": spent, "ours above": above}
 
     return {
@@ -215,7 +228,12 @@ def replay(table: Table, count: int, repeats: int) -> dict[str, Any]:
         "images of what is handed over": long,
         "best network": best,
         "arms": {
-            arm: {**_summary(rows, ours_found), "most often": _favourite(chosen[arm])} for arm, rows in found.items()
+            arm: {
+                **_summary(rows),
+                "ours above": _above(judged["ours"], judged[arm]),
+                "most often": _favourite(chosen[arm]),
+            }
+            for arm, rows in found.items()
         },
         "rules": {known_as(one): beside(one) for one in rules},
     }
@@ -296,13 +314,23 @@ def claims(cell: Cell, times: Mapping[str, dict[str, Any]]) -> dict[str, dict[st
     return {time: among(found) for time, found in times.items()}
 
 
-def _summary(rows: Sequence[Mapping[str, float]], ours_found: Sequence[float]) -> dict[str, Any]:
+def _summary(rows: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     return {
         "accuracy": harness.interval([row["accuracy"] for row in rows]),
         "regret": harness.interval([row["regret"] for row in rows]),
-        "ours above": harness.interval([mine - row["accuracy"] for mine, row in zip(ours_found, rows, strict=True)]),
         "seconds": statistics.fmean(row["seconds"] for row in rows),
     }
+
+
+def _above(ours: Sequence[Array], others: Sequence[Array]) -> dict[str, float]:
+    """By how many points ours are above others, each of (images,), with its 95 % interval.
+
+    Chance lies in the repeats and in the images that judge: what each would move the mean by is summed, as squares.
+    """
+    apart = 100 * (np.array(ours) - np.array(others))
+    variance = sum(float(apart.mean(axis=1 - axis).var(ddof=1)) / apart.shape[axis] for axis in (0, 1))
+    mean, half = float(apart.mean()), 1.96 * math.sqrt(variance)
+    return {"mean": mean, "low": mean - half, "high": mean + half}
 
 
 def _favourite(chosen: Counter[str]) -> dict[str, Any]:

@@ -84,6 +84,10 @@ def _command(
             "postgresql://USER@HOST/DATABASE#NAME. The password is taken from PGPASSWORD or ~/.pgpass.",
         ),
     ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(help="Trainings at the same time on this machine; as many as its processors allow by default."),
+    ] = None,
     executor: Annotated[
         str | None, typer.Option(metavar="ray", help="Train on the machines of a Ray cluster in place of this one.")
     ] = None,
@@ -112,6 +116,7 @@ def _command(
             resume=resume,
             fresh=fresh,
             study=study,
+            processes=processes,
             executor=executor,
             address=address,
             started=began(),

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from convsmith.data import Split, open_images, split_images
 from convsmith.errors import ModelError
+from convsmith.jobs.elsewhere import Order
 from convsmith.jobs.finish import finish_run
 from convsmith.jobs.fit_budget import Allowance, too_short_for
 from convsmith.jobs.fit_entry import Entry
-from convsmith.jobs.fit_executor import check_executor, cluster, order
+from convsmith.jobs.fit_executor import check_executor, machines_for
 from convsmith.jobs.fit_progress import Narrator
 from convsmith.jobs.fit_replay import searched_report
 from convsmith.jobs.fit_report import delivered, run_report
@@ -65,6 +66,7 @@ def fit(
     resume: bool = False,
     fresh: bool = False,
     study: str | None = None,
+    processes: int | None = None,
     executor: str | None = None,
     address: str = "auto",
     started: float | None = None,
@@ -94,6 +96,7 @@ def fit(
         fresh: Train everything here, even what an earlier run has trained.
         study: ``postgresql://USER@HOST/DATABASE#NAME``: a study that any number of processes work on together, in place
             of the journal in ``out``; each has an ``out`` of its own, and all end with the same result.
+        processes: Trainings at the same time on this machine; as many as its processors allow if not given.
         executor: ``ray``: train on the machines of a Ray cluster, which must have the images under the same name.
         address: Of that cluster; by default the one that this machine is part of.
         started: When the time began, on the monotonic clock; with this call if not given.
@@ -108,7 +111,7 @@ def fit(
     check_alone("fit")
     if start_design is not None and start_from is None:
         raise ModelError("a start-design needs the weights to start from", remedy="add --start-from FILE")
-    check_executor(executor, study)
+    check_executor(executor, study, processes)
     allowance = Allowance(
         in_units(macs, parse_count),
         in_units(params, parse_count),
@@ -131,10 +134,11 @@ def fit(
     asked = {**about["identity"], "machine": about["machine"]["cpu"]}
     with (
         keeping(study, RunFolder(Path(out)), asked, started=started, minutes=minutes, tell=tell) as kept,
-        cluster(executor, address, tell) as machines,
+        machines_for(executor, address, 1 if study else processes, tell) as machines,
     ):
         about["budget"] |= {"minutes": kept.seconds / 60}
         about |= {"study": kept.shown, "executor": executor, "address": address if executor else None}
+        about["processes"] = processes
         field = kept.field(entry)
         about["start"] = [*start.notes, *_left_out(field)] if start else []
         folder = RunFolder.create(out, resume=resume, source=images)
@@ -151,22 +155,20 @@ def fit(
                 setup = lab.choose_setup(field.candidates[0].design)
                 cpu = about["machine"]["cpu"]
                 context = {"data": f"{pictures.digest}/{seed}", "recipe": lab.recipe.digest, "machine": executor or cpu}
-                if machines:
-                    machines.prepare(setup)
+                machines.prepare(Order.of(images, pictures, seed, recipe_for, setup, starts), lab)
                 about |= {"recipe": lab.recipe.to_dict(), "setup": setup.to_dict(), "context": context}
+                about |= {"trainings_at_once": machines.hands}
                 events.write("fit", schema=EVENTS, field=field.to_dict(), **about)
                 results = results_for(pictures, split, lab.recipe, setup, executor)
                 record = SharedStudy(
                     kept.study(context, lab.weights_path),
                     results,
-                    price=1 / machines.hands if machines else kept.price,
+                    price=kept.price / machines.hands,
                     fresh=fresh,
                     weights=lab.weights_path,
                     warn=tell,
                 )
-                crew = kept.crew(lab.train, record)
-                if machines:
-                    crew = machines.crew(record, order(images, pictures, seed, recipe_for, setup, starts), lab)
+                crew = kept.crew(lab.train, record) or machines.crew(record, lab, narrator)
                 judged = functools.partial(judge, cost=cheapest if latency is None else fastest, seed=seed)
                 with too_short_for(minutes):
                     result = _race(lab, kept, record, crew, entry, field, split, narrator, judged, seed)
@@ -192,7 +194,7 @@ def _race(
     lab: Lab,
     kept: Keeping,
     record: SharedStudy,
-    crew: Crew | None,
+    crew: Crew,
     entry: Entry,
     field: Field,
     split: Split,

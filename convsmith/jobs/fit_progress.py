@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from convsmith.jobs.fit_score import Scorer
 from convsmith.jobs.past import past_note, told_time
@@ -13,6 +13,8 @@ from convsmith.quantities import format_count, format_percent, format_seconds
 from convsmith.search.candidate import Candidate
 from convsmith.training.events import EventLog
 from convsmith.training.progress import Progress
+
+_SHOWN: Final = 2  # trainings that go on
 
 
 class Narrator:
@@ -80,10 +82,24 @@ class Narrator:
 
     def watch(self, progress: Progress) -> None:
         """One step of a training."""
+        self.wait([f"{self._origin}: {pace(progress.images_per_second, progress.loss)}"])
+
+    def wait(self, at: Sequence[str]) -> None:
+        """Nothing but that time goes by, with trainings going on; of many the first are shown."""
+        detail = "; ".join(at[:_SHOWN]) + (f" and {len(at) - _SHOWN} more" if len(at) > _SHOWN else "")
         spent = time.monotonic() - self._started
-        detail = f"{self._origin}: {progress.images_per_second:,.0f} images/s, loss {progress.loss:.3f}"
         left = max(self._seconds - spent, 0.0)
         self._show(Step("fit", min(spent / self._seconds, 1.0), detail, left, self._scorer.board))
+
+    def relay(self, events: Sequence[dict[str, Any]]) -> None:
+        """Events of a training that another process did, to the log."""
+        for event in events:
+            self._events.write(**event)
+
+
+def pace(images_per_second: float, loss: float) -> str:
+    """How a training goes, in words."""
+    return f"{images_per_second:,.0f} images/s, loss {loss:.3f}"
 
 
 def _outcome(fields: dict[str, Any]) -> str:

@@ -30,6 +30,7 @@ def searched_report(session: Session) -> dict[str, Any]:
     reused = reuse_report([*session.named("training"), *session.named("delivered")])
     report = {
         **{key: begin[key] for key in ("data", "rejected", "budget", "machine", "versions", "seed", "recipe")},
+        "trainings_at_once": begin.get("trainings_at_once", 1),
         **fit_report(searched, judgement, field, seed=begin["seed"]),
         "reused": reused,
         "seconds": {

@@ -34,7 +34,7 @@ from convsmith.search.policy import Load
 from convsmith.training.batches import TrainingSet
 from convsmith.training.budget import Budget
 from convsmith.training.evaluate import RANKING_IMAGES, RECALIBRATION_IMAGES, logits, recalibrate_batchnorm
-from convsmith.training.events import EventLog
+from convsmith.training.events import Log
 from convsmith.training.initialise import initialise
 from convsmith.training.loop import train
 from convsmith.training.metrics import accuracy, log_loss
@@ -53,8 +53,12 @@ _GENTLY = 0.1  # of the learning rate from scratch, which would undo what given 
 class Lab:
     """Trains candidates; every one sees the same images in the same order for the same seed.
 
-    Without a folder for ``weights`` none are kept. ``starts`` holds the weights that candidates start from, by
-    ``Candidate.start``.
+    Attributes:
+        weights: The folder where finals keep theirs; without one they do not.
+        recipe: For the images as they are.
+        setup: How trainings are computed.
+
+    ``starts`` holds the weights that candidates start from, by ``Candidate.start``.
     """
 
     def __init__(
@@ -63,13 +67,13 @@ class Lab:
         split: Split,
         recipe_for: RecipeFor,
         weights: Path | None,
-        events: EventLog | None,
+        events: Log | None,
         watch: Callable[[Progress], None],
         starts: Mapping[str, Weights] | None = None,
     ) -> None:
         self._images = images
         self._split = split
-        self._weights = weights
+        self.weights = weights
         self._events = events
         self._watch = watch
         self._starts = starts or {}
@@ -151,7 +155,7 @@ class Lab:
         scores = self.scores(module, design, judge)
         labels = self._images.labels[judge]
         right = np.packbits(scores.argmax(1) == labels).tobytes()
-        if work.final and self._weights is not None:
+        if work.final and self.weights is not None:
             write_weights(self._weights_path(work.candidate, work.seed), weights_of(module), {})
         seconds = time.perf_counter() - start
         return Outcome(accuracy(scores, labels), log_loss(scores, labels), seconds, done.images_seen, right, len(judge))
@@ -224,8 +228,8 @@ class Lab:
         return self._resampled[resolution]
 
     def _weights_path(self, candidate: Candidate, seed: int) -> Path:
-        assert self._weights is not None, "a lab without a folder keeps no weights"
-        return make_folder(self._weights) / f"{candidate.key}-{seed}.safetensors"
+        assert self.weights is not None, "a lab without a folder keeps no weights"
+        return make_folder(self.weights) / f"{candidate.key}-{seed}.safetensors"
 
 
 def _recalibrated(learn: NDArray[np.int64], *, final: bool) -> int:

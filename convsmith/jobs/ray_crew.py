@@ -13,8 +13,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,43 +22,18 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anyb
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from convsmith import __version__
-from convsmith.data import open_images, split_images
-from convsmith.errors import ConvsmithError, DataError, RunError, one_line
+from convsmith.errors import ConvsmithError, RunError, one_line
 from convsmith.files import write_atomically
-from convsmith.interop.weights import Weights
+from convsmith.jobs.elsewhere import Order, make_lab
+from convsmith.jobs.fit_progress import Narrator
 from convsmith.jobs.lab import Lab
-from convsmith.jobs.settings import RecipeFor
 from convsmith.search.candidate import Outcome, Work
 from convsmith.search.crew import Pool, Record
-from convsmith.training.setup import Setup
 
 _RETRIES: Final = 5
 """Machines that may die under one training before it is given up."""
 _PATIENCE: Final = 10.0  # seconds
-
-
-@dataclass(frozen=True, eq=False)
-class Order:
-    """What a machine needs to know to train any network of a search.
-
-    Attributes:
-        images: Where the images are, under the same name on every machine.
-        digest: What they must be.
-        seed: Of the split.
-        recipe_for: How all are trained.
-        setup: How this is computed.
-        starts: Weights that candidates start from.
-        version: Of convsmith.
-    """
-
-    images: str
-    digest: str
-    seed: int
-    recipe_for: RecipeFor
-    setup: Setup
-    starts: Mapping[str, Weights]
-    version: str = __version__
+_PAUSE: Final = 1.0  # seconds between two looks at the clock
 
 
 class Cluster:
@@ -71,6 +45,7 @@ class Cluster:
 
     def __init__(self) -> None:
         self.threads = 1
+        self._order: Any = None
 
     @property
     def hands(self) -> int:
@@ -78,30 +53,34 @@ class Cluster:
         nodes = (node["Resources"] for node in ray.nodes() if node["Alive"])
         return sum(int(resources.get("CPU", 0)) // self.threads for resources in nodes)
 
-    def prepare(self, setup: Setup) -> None:
-        """Plan for trainings with this setup.
+    def prepare(self, order: Order, lab: Lab) -> None:
+        """Plan for what is ordered.
 
         Raises:
-            RunError: If no machine has as many processors as one of them uses.
+            RunError: If no machine has as many processors as one training uses.
         """
-        self.threads = max(setup.threads, 1)
+        self.threads = max(order.setup.threads, 1)
+        self._order = ray.put(order)
         if self.hands == 0:
             rule = f"a machine of the cluster must have {self.threads} processors for a training"
             raise RunError(rule, where="ray", remedy="start ray with --num-cpus, or add machines")
 
-    def crew(self, record: Record, order: Order, lab: Lab) -> Pool:
+    def crew(self, record: Record, lab: Lab, narrator: Narrator) -> Pool:
         """Who trains what ``record`` does not hold."""
         task = ray.remote(num_cpus=self.threads, max_retries=_RETRIES, retry_exceptions=False)(train_here)
-        shared = ray.put(order)
         asked: dict[Any, Work] = {}
 
         def submit(work: Work) -> Any:
-            handle = task.remote(shared, work.to_dict())
+            handle = task.remote(self._order, work.to_dict())
             asked[handle] = work
             return handle
 
         def first(handles: Sequence[Any]) -> tuple[Any, Outcome]:
-            handle = ray.wait(list(handles), num_returns=1)[0][0]
+            done: list[Any] = []
+            while not done:
+                narrator.wait([asked[handle].candidate.origin for handle in handles])
+                done = ray.wait(list(handles), num_returns=1, timeout=_PAUSE)[0]
+            handle = done[0]
             work = asked.pop(handle)
             outcome, weights = _result(handle, work)
             if weights is not None:
@@ -168,16 +147,7 @@ def _lab(order: Order) -> Lab:
     """The laboratory of this process, which keeps its images from one training to the next."""
     name = f"{order.images} {order.digest} {order.seed} {order.recipe_for(1, 1).digest} {order.setup}"
     if name not in _labs:
-        if order.version != __version__:
-            rule = "all machines must have the same convsmith"
-            raise RunError(rule, received=__version__, remedy=f"install {order.version}")
-        images = open_images(order.images)
-        if images.digest != order.digest:
-            rule, remedy = "the images must be the same on all machines", "copy them to the same place"
-            raise DataError(rule, where=order.images, remedy=remedy)
-        split = split_images(images, seed=order.seed)
-        lab = Lab(images, split, order.recipe_for, Path(tempfile.mkdtemp()), None, lambda _: None, order.starts)
-        lab.setup = order.setup
+        lab = make_lab(order, Path(tempfile.mkdtemp()))
         _labs.clear()
         _labs[name] = lab
     return _labs[name]

@@ -27,7 +27,11 @@ def resume_command(run: Path, session: Session) -> str:
         names = ("macs", "params", "minutes", "threads")
         options = [part for key in names for part in _given(key, budget.get(key))]
         options += _measured(budget)
-        options += [part for key in ("study", "executor", "address") for part in _given(key, begin.get(key) or None)]
+        options += [
+            part
+            for key in ("study", "executor", "address", "processes")
+            for part in _given(key, begin.get(key) or None)
+        ]
     seed = ["--seed", str(begin["seed"])] if begin.get("seed") else []
     return shlex.join(["convsmith", *words, *options, *seed, "--out", folder, "--resume"])
 

@@ -15,7 +15,7 @@ from convsmith.quantities import format_count, format_percent
 from convsmith.report.curves import TITLES, measured
 from convsmith.report.drawing import CHOSEN, GRID, INK, SOFT, write_words
 from convsmith.report.markup import shorten
-from convsmith.report.view import Report
+from convsmith.report.view import Report, source_name
 
 _COLOURS: Final = {"depth": "#0072b2", "width": "#e69f00", "resolution": "#009e73", "compound": CHOSEN}
 _MARKS: Final = {"depth": "o", "width": "s", "resolution": "^", "compound": "D"}
@@ -31,8 +31,8 @@ def draw_curves(report: Report, path: Path) -> Path:
         RunError: If it cannot be written.
     """
     figure = Figure(figsize=(16, 9), dpi=100, facecolor="white")
-    data, published = report["data"], report["published"]
-    write_words(figure, 0.05, 0.945, f"{shorten(data['source'], 50)}: what depth, width and resolution are worth",
+    published = report["published"]
+    write_words(figure, 0.05, 0.945, f"{shorten(source_name(report), 50)}: what depth, width and resolution are worth",
                 size=20, weight="bold", color=INK)  # fmt: skip
     for number, line in enumerate(_wrapped(report["sentence"])[:3]):
         write_words(figure, 0.05, 0.905 - 0.03 * number, line, size=12.5, color=SOFT)
@@ -44,7 +44,7 @@ def draw_curves(report: Report, path: Path) -> Path:
     _finish(ours, "Measured here, with 95 % intervals", "test accuracy")
     _finish(theirs, published["source"], "ImageNet top-1; one training a point, no intervals")
     if ours.get_legend_handles_labels()[0]:
-        ours.legend(loc="lower right", frameon=False, fontsize=12, labelcolor=INK)
+        ours.legend(loc="upper left", frameon=False, fontsize=12, labelcolor=INK)
     write_words(theirs, 1.85e9, 0.8115, " compound (table 7, another recipe)", size=10.5, color=SOFT)
     return write_atomically(path, lambda target: figure.savefig(target, format="png"))
 

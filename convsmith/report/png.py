@@ -5,7 +5,7 @@ Drawn without pyplot, so nothing is shared between pictures.
 
 from __future__ import annotations
 
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -30,6 +30,7 @@ from convsmith.report.view import (
     reached,
     rung_lengths,
     rung_reached,
+    source_name,
     standings,
     title,
 )
@@ -69,7 +70,7 @@ def _draw_title(figure: Figure, report: Report) -> None:
         f"{format_count(chosen['macs'])}{of_budget} MACs",
         f"{format_count(chosen['params'])} parameters",
     )
-    source = f"{shorten(PurePath(report['data']['source']).name, 60)}: {shorten(chosen['name'], 60)}"
+    source = f"{shorten(source_name(report), 60)}: {shorten(chosen['name'], 60)}"
     write_words(figure, 0.02, 0.945, source, size=20, weight="bold", color=INK)
     write_words(figure, 0.02, 0.905, "   ·   ".join(facts), size=14, color=SOFT)
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
+from pathlib import PurePath
 from typing import Any
 
 from convsmith.quantities import count_of
@@ -67,6 +68,11 @@ class Confusion:
     def shares(self) -> list[list[float]]:
         """Each count over all of its row."""
         return [[count / max(sum(row), 1) for count in row] for row in self.matrix]
+
+
+def source_name(report: Report) -> str:
+    """The name of the images, without the folders that they lie in."""
+    return PurePath(report["data"]["source"]).name
 
 
 def title(rule: str) -> str:

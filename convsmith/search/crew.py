@@ -103,6 +103,11 @@ class Crew(Protocol):
         """What a training found on record costs the race, as a share of the seconds it once took."""
         ...
 
+    @property
+    def together(self) -> bool:
+        """Whether trainings that go on at the same time share one machine, and slow each other down."""
+        ...
+
     def perform(self, works: Sequence[Work], fits: Fits, start: Start) -> Iterator[Done]:
         """Do all works that fit, in any order; each is yielded when it is on record."""
         ...
@@ -117,6 +122,7 @@ class Alone:
 
     hands = 1
     price = 1.0
+    together = False
 
     def __init__(self, train: Callable[[Work], Outcome], study: Record) -> None:
         self._train = train
@@ -154,6 +160,7 @@ class Team:
     """
 
     price = 0.0
+    together = False
 
     def __init__(
         self,
@@ -232,6 +239,7 @@ class Pool:
         hands: How many can train at the same time now.
         submit: Begins a training elsewhere; gives a handle.
         first: Waits for the first of some handles to be done; gives it with its outcome.
+        here: Does one in this process, where only one is asked for.
     """
 
     def __init__(
@@ -240,8 +248,10 @@ class Pool:
         hands: Callable[[], int],
         submit: Callable[[Work], Any],
         first: Callable[[Sequence[Any]], tuple[Any, Outcome]],
+        here: Callable[[Work], Outcome] | None = None,
     ) -> None:
         self._study = study
+        self._alone = None if here is None else Alone(here, study)
         self._hands = hands
         self._submit = submit
         self._first = first
@@ -256,8 +266,16 @@ class Pool:
         """So many seconds pass at once."""
         return 1 / self.hands
 
+    @property
+    def together(self) -> bool:
+        """True where this process trains too, if it is one alone."""
+        return self._alone is not None and self.hands > 1
+
     def perform(self, works: Sequence[Work], fits: Fits, start: Start) -> Iterator[Done]:
         """Keep all hands busy with the works that fit."""
+        if self._alone and len(works) == 1:
+            yield from self._alone.perform(works, fits, start)
+            return
         waiting, running = list(enumerate(works)), dict[Any, tuple[int, Work]]()
         while waiting or running:
             while waiting and len(running) < self.hands:

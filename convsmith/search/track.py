@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -68,6 +69,8 @@ class Track:
         self._settle = settle
         self._name = name
         self._paces: dict[str, float] = {}
+        self._timed: dict[str, float] = {}
+        self._trained: set[str] = set()
         self.load = load
         self.policy = policy
         self.emit = emit
@@ -178,6 +181,7 @@ class Track:
         measured = self.decide(name, measure)
         failures = measured.get("failures", {})
         self._paces |= measured["paces"]
+        self._timed |= measured["paces"]
         self.dropped |= failures
         if self._crew.price:
             self._deadline = min(self._deadline, self._clock() + before - measured["seconds"])
@@ -234,6 +238,7 @@ class Track:
             self._deadline -= self._crew.price * outcome.seconds
         if not outcome.failed:
             self._paces[work.candidate.key] = self.load.pace(outcome.seconds, outcome.images, work.final)
+            self._trained.add(work.candidate.key)
         about = {**_named(work), "reused": done.reused, "outcome": outcome.to_dict()}
         self.emit(told_as, about if told_as == "training" else {key: about[key] for key in about if key != "final"})
         return Training(work, outcome)
@@ -241,6 +246,13 @@ class Track:
     def paces(self, field: Sequence[Candidate]) -> list[float]:
         """Seconds per image of each network, as last seen; the mean of all where it was not."""
         return [self._pace(candidate) for candidate in field]
+
+    def alone(self) -> float:
+        """What is left of the seconds of a training when none goes on beside it: networks are timed so."""
+        shares = [self._timed[key] / self._paces[key] for key in self._trained if key in self._timed]
+        if not (shares and self._crew.together):
+            return 1.0
+        return min(max(statistics.median(shares), 1 / self.hands), 1.0)
 
     def _predicted(self, work: Work) -> float:
         return self.load.seconds(self._pace(work.candidate), work.images, work.final)

@@ -14,10 +14,22 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from convsmith.errors import RunError
 from convsmith.files import json_line, sync_folder, writing
+
+
+class Log(Protocol):
+    """Takes events, one after the other."""
+
+    def write(self, event: str, *, sync: bool = False, **fields: Any) -> None:
+        """Take one."""
+        ...
+
+    def sync(self) -> None:
+        """Wait until every event is safe."""
+        ...
 
 
 class EventLog:
@@ -95,7 +107,7 @@ class Journal:
 
     def __init__(
         self,
-        log: EventLog | None = None,
+        log: Log | None = None,
         tell: Callable[[str], None] | None = None,
         opening: Callable[[], None] | None = None,
     ) -> None:

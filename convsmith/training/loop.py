@@ -22,7 +22,7 @@ from convsmith.training.budget import Budget, Outside
 from convsmith.training.device import cards
 from convsmith.training.distributed import Group
 from convsmith.training.evaluate import EvaluationSet
-from convsmith.training.events import EventLog, Journal
+from convsmith.training.events import Journal, Log
 from convsmith.training.guard import Divergence
 from convsmith.training.interrupt import held_signals
 from convsmith.training.keeper import Keeper
@@ -43,7 +43,7 @@ def train(
     budget: Budget,
     seed: int,
     setup: Setup,
-    events: EventLog | None = None,
+    events: Log | None = None,
     opening: Callable[[], None] | None = None,
     checkpoints: Path | None = None,
     resume: bool = False,

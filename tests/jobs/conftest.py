@@ -17,6 +17,12 @@ def quick(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
+def alone(monkeypatch):
+    """Searches train in this process, where a test can look on, unless more ``processes`` are asked for."""
+    monkeypatch.setattr("convsmith.jobs.local_crew.available_threads", lambda: 1)
+
+
+@pytest.fixture(autouse=True)
 def cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("CONVSMITH_CACHE", str(tmp_path_factory.mktemp("cache") / "convsmith"))
 

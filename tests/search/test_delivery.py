@@ -7,6 +7,7 @@ import statistics
 
 import pytest
 
+from convsmith.search.crew import Pool
 from convsmith.search.division import divide_delivery
 from convsmith.search.planning import make_plan
 from convsmith.search.policy import Load, Policy, policy_for
@@ -149,3 +150,31 @@ def test_it_is_planned_by_the_mean_pace_of_its_finals_not_by_the_last_one(world,
     found = run(one, memory(), 900.0)
     assert {training.work.seed for training in found.finals} == {1, 2, 3}
     assert one.now <= 1.08 * 900.0
+
+
+class Beside:
+    """Hands on one machine: with each other they take longer than one alone."""
+
+    def __init__(self, world, slower):
+        self.world, self.slower, self.running = world, slower, []
+
+    def submit(self, work):
+        self.running.append(work)
+        return work.identity
+
+    def first(self, handles):
+        before, work = self.world.now, self.running.pop(0)
+        outcome = self.world.train(work)
+        seconds = self.slower * outcome.seconds
+        self.world.now = before + seconds / 2
+        return work.identity, dataclasses.replace(outcome, seconds=seconds)
+
+
+@pytest.mark.parametrize("slower", [1.0, 1.25, 1.6])
+def test_where_others_slowed_the_finals_down_it_takes_all_the_time_that_it_has_alone(world, memory, slower):
+    one, study = world(seed=3), memory()
+    hands = Beside(one, slower)
+    found = run(one, study, 1800.0, crew=Pool(study, lambda: 2, hands.submit, hands.first, here=one.train))
+    assert found.delivered is not None
+    assert found.delivered.work == one.works[-1]
+    assert 0.94 * 1800 <= one.now <= 1.03 * 1800
