@@ -5,6 +5,7 @@ A process that dies costs the training it was at, which another does again. The 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import queue
 import tempfile
@@ -59,6 +60,9 @@ class Processes:
         self._opening: Said = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._files = itertools.count()
+        self._tickets = itertools.count()
+        self._busy: dict[int, Hand] = {}
+        self._deaths = Counter[int]()
 
     def prepare(self, order: Order, lab: Lab) -> None:
         """Begin with as many as there can be; on a card one training goes on at a time."""
@@ -74,55 +78,23 @@ class Processes:
         """Who trains what ``record`` does not hold: this process itself, where one goes on at a time."""
         if self.hands == 1:
             return Alone(lab.train, record)
-        busy: dict[int, Hand] = {}
-        deaths = Counter[int]()
-        tickets = itertools.count()
 
-        def submit(work: Work) -> int:
-            ticket = next(tickets)
-            busy[ticket] = next(hand for hand in self._all if hand.work is None)
-            busy[ticket].train(work, self._recipe(work))
-            return ticket
-
-        def first(asked: Sequence[int]) -> tuple[int, Outcome]:
+        def first(tickets: Sequence[int]) -> tuple[int, Outcome]:
             with held_signals() as stop_if_asked:
                 while True:
                     stop_if_asked()
-                    narrator.wait([busy[ticket].at for ticket in asked])
-                    try:
-                        hand, said = self._said.get(timeout=_PAUSE)
-                    except queue.Empty:
-                        continue
-                    if said is not None and "ready" in said:
-                        continue
-                    ticket = next((one for one, its in busy.items() if its is hand), None)
-                    if ticket is None:
-                        self._replaced(hand)
-                        continue
-                    work = hand.work
-                    assert work is not None
-                    if said is not None:
-                        outcome = self._outcome(said)
-                        narrator.relay(said["events"])
-                    elif deaths[ticket] < _RETRIES:
-                        deaths[ticket] += 1
-                        busy[ticket] = self._replaced(hand)
-                        busy[ticket].train(work, self._recipe(work))
-                        continue
-                    else:
-                        failure = f"{_RETRIES + 1} processes died under it; the last {hand.ending}"
-                        outcome = Outcome(0.0, float("inf"), 0.0, 0, None, 0, failure=failure)
-                        hand = self._replaced(hand)
-                    hand.work = None
-                    del busy[ticket]
-                    return ticket, outcome
+                    narrator.wait([self._busy[ticket].at for ticket in tickets])
+                    with contextlib.suppress(queue.Empty):
+                        done = self._heard(*self._said.get(timeout=_PAUSE), narrator)
+                        if done is not None:
+                            return done
 
-        return Pool(record, lambda: self.hands, submit, first, here=lab.train)
+        return Pool(record, lambda: self.hands, self._submit, first, here=lab.train)
 
     def end(self) -> None:
         """End all of them."""
-        for hand in self._all:
-            hand.end()
+        while self._all:
+            self._all.pop().end()
         if self._folder:
             self._folder.cleanup()
 
@@ -138,19 +110,66 @@ class Processes:
             "starts": {name: str(write_weights(self._file(".safetensors"), one)) for name, one in order.starts.items()},
             "weights": str(lab.weights),
         }
-        self._all = [self._hand() for _ in range(self.hands)]
+        try:
+            for _ in range(self.hands):
+                self._all.append(self._hand())
+            self._await()
+        except RunError as error:
+            self._tell(f"warning: trainings go on one at a time: {error}")
+            self.end()
+            self.hands = 1
+
+    def _await(self) -> None:
+        """Wait until all are ready.
+
+        Raises:
+            RunError: If one will never be.
+        """
         deadline = time.monotonic() + _STARTING
         for _ in self._all:
             try:
                 hand, said = self._said.get(timeout=max(deadline - time.monotonic(), 0.0))
-                why = f"a process {hand.ending}" if said is None else said.get("error", "")
             except queue.Empty:
-                why = f"processes for more were not ready after {_STARTING:g} s"
-            if why:
-                self._tell(f"warning: trainings go on one at a time: {why}")
-                self.end()
-                self._all, self.hands = [], 1
-                return
+                raise RunError(f"a process for more was not ready after {_STARTING:g} s") from None
+            if said is None:
+                raise RunError(f"a process for more {hand.ending}")
+            if "error" in said:
+                raise RunError(said["error"])
+
+    def _submit(self, work: Work) -> int:
+        ticket = next(self._tickets)
+        self._busy[ticket] = next(hand for hand in self._all if hand.work is None)
+        self._busy[ticket].train(work, self._recipe(work))
+        return ticket
+
+    def _heard(self, hand: Hand, said: Said | None, narrator: Narrator) -> tuple[int, Outcome] | None:
+        """What a hand says, as a training that is done, if it is one; where it has ended another takes its place.
+
+        Raises:
+            RunError: If it says that it cannot train.
+        """
+        if said is not None and "error" in said:
+            raise RunError(said["error"])
+        ticket = next((ticket for ticket, busy in self._busy.items() if busy is hand), None)
+        if said is None:
+            new = self._replaced(hand)
+            if ticket is None or hand.work is None:
+                return None
+            self._deaths[ticket] += 1
+            if self._deaths[ticket] <= _RETRIES:
+                self._busy[ticket] = new
+                new.train(hand.work, self._recipe(hand.work))
+                return None
+            failure = f"{_RETRIES + 1} processes died under it; the last {hand.ending}"
+            outcome = Outcome(0.0, float("inf"), 0.0, 0, None, 0, failure=failure)
+        elif ticket is None or "outcome" not in said:
+            return None  # a new one is ready
+        else:
+            outcome = Outcome.from_dict(said["outcome"])
+            narrator.relay(said["events"])
+            hand.work = None
+        del self._busy[ticket]
+        return ticket, outcome
 
     def _hand(self) -> Hand:
         return Hand(lambda hand, said: self._said.put((hand, said)), self._opening, self._file(".txt"))
@@ -161,11 +180,6 @@ class Processes:
         dead.end()
         self._all.append(self._hand())
         return self._all[-1]
-
-    def _outcome(self, said: Said) -> Outcome:
-        if "error" in said:
-            raise RunError(said["error"])
-        return Outcome.from_dict(said["outcome"])
 
     def _recipe(self, work: Work) -> Path:
         """The recipe of a training, as a file."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import convsmith
+from convsmith.errors import RunError
 from convsmith.jobs.fit_progress import pace
 from convsmith.search.candidate import Work
 
@@ -29,6 +30,9 @@ class Hand:
 
     Attributes:
         work: What it is at.
+
+    Raises:
+        RunError: If the system refuses.
     """
 
     def __init__(self, hear: Callable[[Hand, Said | None], None], opening: Said, complaints: Path) -> None:
@@ -37,16 +41,20 @@ class Hand:
         self._hear = hear
         self._complaints = complaints
         places = [str(Path(convsmith.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-        with complaints.open("wb") as stream:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "convsmith.jobs.hand"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stream,
-                encoding="utf-8",
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
-                start_new_session=True,  # Ctrl-C is for the process that asks
-            )
+        try:
+            with complaints.open("wb") as stream:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "convsmith.jobs.hand"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=stream,
+                    encoding="utf-8",
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
+                    start_new_session=True,  # Ctrl-C is for the process that asks
+                )
+        except OSError as error:
+            rule, remedy = f"a process for trainings cannot be begun: {error}", "give --processes 1 to do without"
+            raise RunError(rule, remedy=remedy) from error
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
         self._tell(opening)

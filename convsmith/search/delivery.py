@@ -28,7 +28,7 @@ def run_delivery(
         chosen, load = choose(finals), track.load
         good = [one.outcome for one in finals if one.candidate.key == chosen.key and not one.outcome.failed]
         pace = statistics.fmean(load.pace(one.seconds, one.images, final=True) for one in good)
-        pace *= track.alone()
+        pace = track.alone(chosen, pace)
         longest = max(one.work.images for one in finals)
         stretch = track.policy.stretch if track.kept else 1.0
         plan = divide_delivery(track.left(), longest, pace, load, track.policy, stretch)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from convsmith.errors import RunError, TrainingError
 from convsmith.quantities import format_count
@@ -19,6 +20,10 @@ from convsmith.search.plan import Plan
 from convsmith.search.planning import is_hopeless, least_time, make_plan
 from convsmith.search.policy import Load, Policy
 from convsmith.search.surrogate import Surrogate, tells
+
+_TIMED: Final = (3, 15)  # least and most times that a network is timed before its long training
+_TIMING: Final = 0.01  # share of the time left that this may take
+_WHOLE: Final = 1.05  # pace of a whole training over that of the few steps that are timed
 
 Emit = Callable[[str, dict[str, Any]], None]
 
@@ -69,8 +74,6 @@ class Track:
         self._settle = settle
         self._name = name
         self._paces: dict[str, float] = {}
-        self._timed: dict[str, float] = {}
-        self._trained: set[str] = set()
         self.load = load
         self.policy = policy
         self.emit = emit
@@ -181,7 +184,6 @@ class Track:
         measured = self.decide(name, measure)
         failures = measured.get("failures", {})
         self._paces |= measured["paces"]
-        self._timed |= measured["paces"]
         self.dropped |= failures
         if self._crew.price:
             self._deadline = min(self._deadline, self._clock() + before - measured["seconds"])
@@ -238,7 +240,6 @@ class Track:
             self._deadline -= self._crew.price * outcome.seconds
         if not outcome.failed:
             self._paces[work.candidate.key] = self.load.pace(outcome.seconds, outcome.images, work.final)
-            self._trained.add(work.candidate.key)
         about = {**_named(work), "reused": done.reused, "outcome": outcome.to_dict()}
         self.emit(told_as, about if told_as == "training" else {key: about[key] for key in about if key != "final"})
         return Training(work, outcome)
@@ -247,12 +248,19 @@ class Track:
         """Seconds per image of each network, as last seen; the mean of all where it was not."""
         return [self._pace(candidate) for candidate in field]
 
-    def alone(self) -> float:
-        """What is left of the seconds of a training when none goes on beside it: networks are timed so."""
-        shares = [self._timed[key] / self._paces[key] for key in self._trained if key in self._timed]
-        if not (shares and self._crew.together):
-            return 1.0
-        return min(max(statistics.median(shares), 1 / self.hands), 1.0)
+    def alone(self, candidate: Candidate, pace: float) -> float:
+        """The pace of a training beside which none goes on, where it was ``pace`` beside others: timed now.
+
+        Times of an hour ago would not do: who else uses the machine changes.
+        """
+        if not self._crew.together:
+            return pace
+        until, times = (1 - _TIMING) * self.left(), list[float]()
+        with contextlib.suppress(TrainingError):
+            while len(times) < _TIMED[0] or (self.left() > until and len(times) < _TIMED[1]):
+                times.append(self._time(candidate))
+        found = _WHOLE * statistics.median(times) if times else pace
+        return min(max(found, pace / self.hands), pace)
 
     def _predicted(self, work: Work) -> float:
         return self.load.seconds(self._pace(work.candidate), work.images, work.final)

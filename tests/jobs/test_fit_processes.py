@@ -16,7 +16,6 @@ import pytest
 from jobs_small_fit import PLENTY, quick, timeless
 
 from convsmith.cli.main import run
-from convsmith.jobs import local_crew
 from convsmith.jobs.fit import fit
 from convsmith.jobs.local_hand import Hand
 from convsmith.training.events import read_events
@@ -81,23 +80,20 @@ def test_a_training_under_which_every_process_dies_has_failed_and_the_search_goe
 
 
 def test_where_no_process_can_be_begun_it_trains_alone_and_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(local_crew.Processes, "_hand", broken_hand(local_crew.Processes._hand, monkeypatch))
+    begin = subprocess.Popen
+    broken = "import sys; sys.exit('no module of that name')"
+
+    def broken_hands(words, **options):
+        return begin([words[0], "-c", broken] if "convsmith.jobs.hand" in words else words, **options)
+
+    monkeypatch.setattr("convsmith.jobs.local_hand.subprocess.Popen", broken_hands)
     told: list[str] = []
     found = small(tmp_path / "run", monkeypatch, processes=2, tell=told.append)
-    warning = "warning: trainings go on one at a time: a process ended with exit code 1: no module of that name"
+    warning = (
+        "warning: trainings go on one at a time: a process for more ended with exit code 1: no module of that name"
+    )
     assert warning in told
     assert found["trainings_at_once"] == 1
-
-
-def broken_hand(make, monkeypatch):
-    broken = "import sys; sys.exit('no module of that name')"
-    popen = subprocess.Popen
-
-    def begin(words, **options):
-        return popen([words[0], "-c", broken] if "convsmith.jobs.hand" in words else words, **options)
-
-    monkeypatch.setattr("convsmith.jobs.local_hand.subprocess.Popen", begin)
-    return make
 
 
 @pytest.mark.slow
