@@ -34,6 +34,11 @@ def trainings(out: Path) -> Counter[tuple[str, int, int]]:
     return Counter((one["candidate"], one["images"], one["seed"]) for one in events if one["event"] == "training")
 
 
+def hands(asker: int | None = None) -> list[psutil.Process]:
+    """The processes that train for this one, or for another."""
+    return [one for one in psutil.Process(asker).children() if "convsmith.jobs.hand" in one.cmdline()]
+
+
 @pytest.mark.slow
 def test_two_processes_find_what_one_finds_though_one_dies(tmp_path, monkeypatch):
     alone = small(tmp_path / "alone", monkeypatch)
@@ -55,7 +60,7 @@ def test_two_processes_find_what_one_finds_though_one_dies(tmp_path, monkeypatch
     assert len(begun) == sum(trainings(tmp_path / "both").values()) + 1  # that of the dead one again, nothing else
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("alone", "both")]
     assert weights[0] == weights[1]
-    assert psutil.Process().children() == []
+    assert hands() == []
     curves = [
         [one for one in read_events(tmp_path / name / "events.ndjson") if one["event"] == "train"]
         for name in ("alone", "both")
@@ -107,13 +112,13 @@ def test_stopped_in_any_way_it_leaves_no_process_and_goes_on(number, code, tmp_p
     while not ((out / "events.ndjson").exists() and trainings(out)):
         assert process.poll() is None
         time.sleep(0.1)
-    hands = psutil.Process(process.pid).children()
-    assert len(hands) == 2
+    begun = hands(process.pid)
+    assert len(begun) == 2
     process.send_signal(number)
     _, told = process.communicate(timeout=60)
     assert process.returncode == code
     assert "Traceback" not in told
-    gone, alive = psutil.wait_procs(hands, timeout=20)
+    gone, alive = psutil.wait_procs(begun, timeout=20)
     assert len(gone) == 2
     assert not alive
     if number != signal.SIGINT:
